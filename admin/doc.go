@@ -1,0 +1,2 @@
+// Package admin is what an operator can ask of a server, over a unix socket.
+package admin

@@ -1,0 +1,2 @@
+// Package imap is the IMAP server engine.
+package imap

@@ -1,0 +1,2 @@
+// Package mda makes the final delivery: one message and one account.
+package mda

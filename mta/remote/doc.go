@@ -1,0 +1,2 @@
+// Package remote holds every SMTP conversation that we start.
+package remote

@@ -1,0 +1,2 @@
+// Package pop3 is the POP3 server.
+package pop3
