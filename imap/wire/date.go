@@ -1,0 +1,47 @@
+package wire
+
+import (
+	"strings"
+	"time"
+)
+
+// Date reads a date, "1-Feb-2026", quoted or not. It is returned as midnight UTC.
+func (d *Decoder) Date() time.Time {
+	text := d.AString()
+	if d.err != nil {
+		return time.Time{}
+	}
+	t, err := time.Parse("2-Jan-2006", titleMonth(text))
+	if err != nil {
+		d.Fail("not a date")
+	}
+	return t
+}
+
+// DateTime reads a date-time, `"01-Feb-2026 10:00:00 +0100"`.
+func (d *Decoder) DateTime() time.Time {
+	text := d.quoted()
+	if d.err != nil {
+		return time.Time{}
+	}
+	// The day has two places, the first of which may be a space.
+	t, err := time.Parse("2-Jan-2006 15:04:05 -0700", titleMonth(strings.TrimLeft(text, " ")))
+	if err != nil {
+		d.Fail("not a date and time")
+	}
+	return t
+}
+
+// titleMonth writes a month's name as time.Parse wants it: IMAP doesn't look at case.
+func titleMonth(s string) string {
+	i := strings.IndexByte(s, '-') + 1
+	if i == 0 || len(s) < i+3 {
+		return s
+	}
+	return s[:i] + strings.ToUpper(s[i:i+1]) + strings.ToLower(s[i+1:i+3]) + s[i+3:]
+}
+
+// AppendDateTime appends an INTERNALDATE in quotes.
+func AppendDateTime(b []byte, t time.Time) []byte {
+	return t.AppendFormat(b, `"02-Jan-2006 15:04:05 -0700"`)
+}
