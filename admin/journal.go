@@ -1,0 +1,239 @@
+package admin
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Event is one line of a message's timeline.
+type Event struct {
+	At    time.Time      `json:"at"`
+	ID    string         `json:"id"`
+	What  string         `json:"what"`
+	Attrs map[string]any `json:"attrs,omitempty"`
+}
+
+// The attributes of log lines that a Journal goes by.
+const (
+	attrID        = "id"         // mta.ID
+	attrMessageID = "message-id" // the header field, with its angle brackets
+)
+
+// Journal keeps the log lines that are about a message, those with an attribute
+// "id", so that Find can tell what became of it. It is a few files of JSON lines
+// in the data folder, the oldest of which goes when a new one is begun. Lines are not
+// synced: the journal explains mail, it does not keep it.
+type Journal struct {
+	dir     string
+	max     int64 // octets of one file
+	mu      sync.Mutex
+	f       *os.File
+	size    int64
+	encoder slog.Handler
+}
+
+// journalFiles is how many files there are at most, the current one first.
+var journalFiles = [...]string{"events.jsonl", "events.1.jsonl", "events.2.jsonl", "events.3.jsonl"}
+
+// OpenJournal opens the journal in dir; max is the size of a file at which the next
+// one is begun. Close it after use.
+func OpenJournal(dir string, max int64) (*Journal, error) {
+	j := &Journal{dir: dir, max: max}
+	j.encoder = slog.NewJSONHandler(j, &slog.HandlerOptions{Level: slog.LevelDebug})
+	if err := j.open(); err != nil {
+		return nil, fmt.Errorf("open journal: %w", err)
+	}
+	return j, nil
+}
+
+func (j *Journal) open() error {
+	f, err := os.OpenFile(filepath.Join(j.dir, journalFiles[0]), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return err
+	}
+	j.f, j.size = f, info.Size()
+	return nil
+}
+
+// Close closes the journal.
+func (j *Journal) Close() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.f.Close()
+}
+
+// Write takes one line; slog's JSON handler calls it.
+func (j *Journal) Write(line []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.size+int64(len(line)) > j.max && j.size > 0 {
+		if err := j.rotate(); err != nil {
+			return 0, err
+		}
+	}
+	n, err := j.f.Write(line)
+	j.size += int64(n)
+	return n, err
+}
+
+func (j *Journal) rotate() error {
+	for i := len(journalFiles) - 1; i > 0; i-- {
+		err := os.Rename(filepath.Join(j.dir, journalFiles[i-1]), filepath.Join(j.dir, journalFiles[i]))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	old := j.f
+	if err := j.open(); err != nil {
+		return err
+	}
+	return old.Close()
+}
+
+// Handler returns a slog.Handler that records lines about messages, from level
+// info on whatever next's level is, and hands every line to next.
+func (j *Journal) Handler(next slog.Handler) slog.Handler {
+	return &journalHandler{next: next, encoder: j.encoder}
+}
+
+type journalHandler struct {
+	next    slog.Handler
+	encoder slog.Handler
+	hasID   bool // among the attributes of With
+}
+
+func (h *journalHandler) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || h.next.Enabled(ctx, level)
+}
+
+func (h *journalHandler) Handle(ctx context.Context, r slog.Record) error {
+	hasID := h.hasID
+	r.Attrs(func(a slog.Attr) bool {
+		hasID = hasID || a.Key == attrID
+		return !hasID
+	})
+	var errs []error
+	if hasID {
+		errs = append(errs, h.encoder.Handle(ctx, r))
+	}
+	if h.next.Enabled(ctx, r.Level) {
+		errs = append(errs, h.next.Handle(ctx, r))
+	}
+	return errors.Join(errs...)
+}
+
+func (h *journalHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	hasID := h.hasID || slices.ContainsFunc(attrs, func(a slog.Attr) bool { return a.Key == attrID })
+	return &journalHandler{h.next.WithAttrs(attrs), h.encoder.WithAttrs(attrs), hasID}
+}
+
+func (h *journalHandler) WithGroup(name string) slog.Handler {
+	return &journalHandler{h.next.WithGroup(name), h.encoder.WithGroup(name), h.hasID}
+}
+
+// Find returns what is known of a message, oldest first. name is our ID or the
+// Message-ID field, with or without angle brackets; one Message-ID may stand for
+// several messages of ours, as after forwarding.
+func (j *Journal) Find(ctx context.Context, name string) ([]Event, error) {
+	ids := map[string]bool{name: true}
+	bare := string(bytes.Trim([]byte(name), "<>"))
+	err := j.scan(ctx, []byte(bare), func(e Event) {
+		if m, _ := e.Attrs[attrMessageID].(string); m == bare || m == "<"+bare+">" {
+			ids[e.ID] = true
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []Event
+	for id := range ids {
+		err := j.scan(ctx, []byte(id), func(e Event) {
+			if e.ID == id {
+				found = append(found, e)
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortStableFunc(found, func(a, b Event) int { return a.At.Compare(b.At) })
+	if len(found) == 0 {
+		return nil, fmt.Errorf("message %s: %w", name, ErrNotFound)
+	}
+	return found, nil
+}
+
+// scan calls f for each line that holds needle, the oldest file first.
+func (j *Journal) scan(ctx context.Context, needle []byte, f func(Event)) error {
+	for _, name := range slices.Backward(journalFiles[:]) {
+		file, err := os.Open(filepath.Join(j.dir, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read journal: %w", err)
+		}
+		err = scanFile(ctx, file, needle, f)
+		file.Close()
+		if err != nil {
+			return fmt.Errorf("read journal %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func scanFile(ctx context.Context, file io.Reader, needle []byte, f func(Event)) error {
+	r := bufio.NewReaderSize(file, 1<<16)
+	for {
+		line, err := r.ReadBytes('\n')
+		if bytes.Contains(line, needle) {
+			if e, ok := parseEvent(line); ok {
+				f(e)
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// parseEvent reads one line. A line cut off by a crash is not one.
+func parseEvent(line []byte) (Event, bool) {
+	var attrs map[string]any
+	if json.Unmarshal(line, &attrs) != nil {
+		return Event{}, false
+	}
+	var e Event
+	stamp, _ := attrs[slog.TimeKey].(string)
+	e.At, _ = time.Parse(time.RFC3339Nano, stamp)
+	e.What, _ = attrs[slog.MessageKey].(string)
+	e.ID, _ = attrs[attrID].(string)
+	for _, key := range []string{slog.TimeKey, slog.MessageKey, slog.LevelKey, attrID} {
+		delete(attrs, key)
+	}
+	e.Attrs = attrs
+	return e, e.ID != ""
+}

@@ -1,0 +1,228 @@
+package admin
+
+import (
+	"context"
+	"time"
+)
+
+// Service is everything that can be asked of a server or of its data folder. Errors
+// wrap ErrNotFound, ErrExists or ErrInvalid where the caller may care.
+type Service interface {
+	Accounts(context.Context, None) ([]Account, error)
+	Account(context.Context, Name) (Account, error)
+	AddAccount(context.Context, NewAccount) (Secret, error)
+	SetPassword(context.Context, NewAccount) (Secret, error)
+	DisableAccount(context.Context, Switch) (None, error)
+	RemoveAccount(context.Context, Name) (None, error)
+	SetQuota(context.Context, Quota) (None, error)
+
+	AppPasswords(context.Context, Name) ([]AppPassword, error)
+	AddAppPassword(context.Context, AppPassword) (Secret, error)
+	RevokeAppPassword(context.Context, AppPassword) (None, error)
+
+	Domains(context.Context, None) ([]Domain, error)
+	AddDomain(context.Context, Domain) (None, error)
+	RemoveDomain(context.Context, Name) (None, error)
+	DomainRecords(context.Context, Name) ([]Record, error)
+
+	Aliases(context.Context, None) ([]Alias, error)
+	AddAlias(context.Context, Alias) (None, error)
+	RemoveAlias(context.Context, Name) (None, error)
+
+	Keys(context.Context, Name) ([]Key, error)
+	AddKey(context.Context, NewKey) ([]Key, error)
+	RotateKeys(context.Context, Rotation) ([]Key, error)
+	RemoveKey(context.Context, Key) (None, error)
+
+	QueueList(context.Context, QueueFilter) ([]QueueItem, error)
+	QueueShow(context.Context, Name) (QueueItem, error)
+	QueueChange(context.Context, QueueOrder) (Count, error)
+
+	Mailboxes(context.Context, Name) ([]Mailbox, error)
+	Rebuild(context.Context, Name) (None, error)
+	Verify(context.Context, Name) ([]Problem, error)
+
+	Certificates(context.Context, None) ([]Certificate, error)
+	Explain(context.Context, Name) ([]Event, error)
+	Status(context.Context, None) (Status, error)
+}
+
+// None is an empty question or answer.
+type None struct{}
+
+// Name asks for one thing by its name; empty asks for all where that makes sense.
+type Name struct{ Name string }
+
+// Count says how many things were changed.
+type Count struct{ Changed int }
+
+// Account is one account with what its mail takes up.
+type Account struct {
+	Name          string    `json:"name"`
+	Disabled      bool      `json:"disabled"`
+	Created       time.Time `json:"created"`
+	Bytes         int64     `json:"bytes"`
+	Messages      int64     `json:"messages"`
+	QuotaBytes    int64     `json:"quota_bytes"`
+	QuotaMessages int64     `json:"quota_messages"`
+	SendPerDay    int       `json:"send_per_day"`
+	NoCaps        []string  `json:"no_caps,omitempty"`
+	Path          string    `json:"path"`
+}
+
+// NewAccount names an account and its password; an empty one is generated.
+type NewAccount struct {
+	Name     string `json:"name"`
+	Password string `json:"password"`
+}
+
+// Secret is shown once. It is empty when the caller chose it.
+type Secret struct {
+	Name     string `json:"name"`
+	Password string `json:"password,omitempty"`
+}
+
+// Switch turns an account off or on.
+type Switch struct {
+	Name string `json:"name"`
+	Off  bool   `json:"off"`
+}
+
+// Quota limits an account; zero means none, a negative number leaves it as it is.
+type Quota struct {
+	Name     string `json:"name"`
+	Bytes    int64  `json:"bytes"`
+	Messages int64  `json:"messages"`
+}
+
+// AppPassword is a generated secret for one device.
+type AppPassword struct {
+	Account  string    `json:"account"`
+	Name     string    `json:"name"`
+	Services []string  `json:"services,omitempty"`
+	Created  time.Time `json:"created,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"`
+	LastUsed time.Time `json:"last_used,omitzero"`
+	LastFrom string    `json:"last_from,omitempty"`
+}
+
+// Domain is a hosted domain.
+type Domain struct {
+	Name     string    `json:"name"`
+	Disabled bool      `json:"disabled"`
+	CatchAll string    `json:"catch_all,omitempty"`
+	Created  time.Time `json:"created,omitzero"`
+}
+
+// Record is one DNS record to publish, as a zone file has it.
+type Record struct {
+	Name string `json:"name"` // absolute, with its final dot
+	Type string `json:"type"`
+	Data string `json:"data"`
+	Why  string `json:"why"`
+}
+
+// Alias sends mail for one address on to others.
+type Alias struct {
+	Address string   `json:"address"`
+	Targets []string `json:"targets"`
+}
+
+// Key is one DKIM key of a domain.
+type Key struct {
+	Domain    string    `json:"domain"`
+	Selector  string    `json:"selector"`
+	Algorithm string    `json:"algorithm"`
+	State     string    `json:"state"` // "waiting" for DNS, "active", "old"
+	Created   time.Time `json:"created,omitzero"`
+	Record    string    `json:"record,omitempty"`
+}
+
+// NewKey asks for a key; an empty algorithm makes RSA-2048 and Ed25519, an empty selector
+// one from today's date.
+type NewKey struct {
+	Domain    string `json:"domain"`
+	Selector  string `json:"selector"`
+	Algorithm string `json:"algorithm"`
+}
+
+// Rotation is the step of a rotation to take: the first makes new keys and shows
+// their records, the second, once DNS has them, signs with them.
+type Rotation struct {
+	Domain string `json:"domain"`
+	Force  bool   `json:"force"` // don't look in DNS
+}
+
+// QueueFilter picks messages of the queue.
+type QueueFilter struct {
+	Sender, Recipient string // address or domain; empty: all
+	Limit             int
+}
+
+// QueueItem is one message of the queue.
+type QueueItem struct {
+	ID         string           `json:"id"`
+	From       string           `json:"from"`
+	Size       int64            `json:"size"`
+	Arrived    time.Time        `json:"arrived"`
+	Held       bool             `json:"held"`
+	Recipients []QueueRecipient `json:"recipients"`
+}
+
+// QueueRecipient is one recipient still to be reached.
+type QueueRecipient struct {
+	Address  string    `json:"address"`
+	State    string    `json:"state"`
+	Next     time.Time `json:"next,omitzero"`
+	Attempts int       `json:"attempts"`
+	Last     string    `json:"last,omitempty"` // what the last try heard
+}
+
+// QueueOrder changes messages of the queue: "retry", "hold", "release" or "drop". No IDs
+// means those of the filter.
+type QueueOrder struct {
+	Do     string
+	IDs    []string
+	Filter QueueFilter
+}
+
+// Mailbox is one mailbox of an account.
+type Mailbox struct {
+	Name        string `json:"name"`
+	Messages    uint32 `json:"messages"`
+	Unseen      uint32 `json:"unseen"`
+	Bytes       int64  `json:"bytes"`
+	UIDValidity uint32 `json:"uidvalidity"`
+	UIDNext     uint32 `json:"uidnext"`
+	SpecialUse  string `json:"special_use,omitempty"`
+	Subscribed  bool   `json:"subscribed"`
+}
+
+// Problem is one thing that Verify found.
+type Problem struct {
+	Account string `json:"account,omitempty"`
+	Mailbox string `json:"mailbox,omitempty"`
+	UID     uint32 `json:"uid,omitempty"`
+	Path    string `json:"path,omitempty"`
+	What    string `json:"what"`
+}
+
+// Certificate is one that the server shows.
+type Certificate struct {
+	Hosts     []string `json:"hosts"`
+	Issuer    string   `json:"issuer"`
+	NotBefore string   `json:"not_before"`
+	NotAfter  string   `json:"not_after"`
+	Source    string   `json:"source"`
+	Problem   string   `json:"problem,omitempty"`
+}
+
+// Status is who answers.
+type Status struct {
+	Version  string    `json:"version"`
+	PID      int       `json:"pid"`
+	Started  time.Time `json:"started,omitzero"`
+	Hostname string    `json:"hostname"`
+	Data     string    `json:"data"`
+	Running  bool      `json:"running"` // false: the data folder was read directly
+}

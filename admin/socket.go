@@ -1,0 +1,161 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// SocketPath is where the server of a data folder listens.
+func SocketPath(dir string) string { return filepath.Join(dir, "admin.sock") }
+
+// Listen opens the socket of a data folder. The caller holds its lock, so a socket
+// file that is there is a dead server's.
+func Listen(dir string) (net.Listener, error) {
+	path := SocketPath(dir)
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return nil, fmt.Errorf("old admin socket: %w", err)
+	}
+	// Until the chmod below the folder's own 0700 keeps others out.
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		l.Close()
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	return l, nil
+}
+
+// maxRequest bounds what a question may take up.
+const maxRequest = 1 << 20
+
+// Handler answers the methods of s as POST /METHOD with JSON in both directions.
+func Handler(s Service, log *slog.Logger) http.Handler {
+	mux := http.NewServeMux()
+	for name, method := range methods(s) {
+		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
+			question, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusBadRequest)
+				return
+			}
+			answer, err := method(r.Context(), question)
+			w.Header().Set("Content-Type", "application/json")
+			if err != nil {
+				kind, status := kindOf(err)
+				if kind == "" {
+					log.Warn("admin request failed", "method", name, "err", err)
+				}
+				w.WriteHeader(status)
+				answer = failure{kind, err.Error()}
+			}
+			// A write error means that the asker has gone.
+			_ = json.NewEncoder(w).Encode(answer)
+		})
+	}
+	return mux
+}
+
+// method is one method of Service with its question in JSON.
+type method func(ctx context.Context, question []byte) (any, error)
+
+func typed[Q, A any](f func(context.Context, Q) (A, error)) method {
+	return func(ctx context.Context, question []byte) (any, error) {
+		var q Q
+		if err := json.Unmarshal(question, &q); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		return f(ctx, q)
+	}
+}
+
+// methods names what goes through the socket. A test compares it with Service.
+func methods(s Service) map[string]method {
+	return map[string]method{
+		"Accounts":          typed(s.Accounts),
+		"Account":           typed(s.Account),
+		"AddAccount":        typed(s.AddAccount),
+		"SetPassword":       typed(s.SetPassword),
+		"DisableAccount":    typed(s.DisableAccount),
+		"RemoveAccount":     typed(s.RemoveAccount),
+		"SetQuota":          typed(s.SetQuota),
+		"AppPasswords":      typed(s.AppPasswords),
+		"AddAppPassword":    typed(s.AddAppPassword),
+		"RevokeAppPassword": typed(s.RevokeAppPassword),
+		"Domains":           typed(s.Domains),
+		"AddDomain":         typed(s.AddDomain),
+		"RemoveDomain":      typed(s.RemoveDomain),
+		"DomainRecords":     typed(s.DomainRecords),
+		"Aliases":           typed(s.Aliases),
+		"AddAlias":          typed(s.AddAlias),
+		"RemoveAlias":       typed(s.RemoveAlias),
+		"Keys":              typed(s.Keys),
+		"AddKey":            typed(s.AddKey),
+		"RotateKeys":        typed(s.RotateKeys),
+		"RemoveKey":         typed(s.RemoveKey),
+		"QueueList":         typed(s.QueueList),
+		"QueueShow":         typed(s.QueueShow),
+		"QueueChange":       typed(s.QueueChange),
+		"Mailboxes":         typed(s.Mailboxes),
+		"Rebuild":           typed(s.Rebuild),
+		"Verify":            typed(s.Verify),
+		"Certificates":      typed(s.Certificates),
+		"Explain":           typed(s.Explain),
+		"Status":            typed(s.Status),
+	}
+}
+
+// Client asks a running server. It implements Service.
+type Client struct{ http *http.Client }
+
+// Dial returns a Client of the server that has dir open, or an error when none
+// answers there.
+func Dial(ctx context.Context, dir string) (*Client, error) {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", SocketPath(dir))
+	}
+	conn, err := dial(ctx, "", "")
+	if err != nil {
+		return nil, err
+	}
+	conn.Close()
+	return &Client{&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}, nil
+}
+
+func ask[A any](ctx context.Context, c *Client, method string, question any) (answer A, err error) {
+	q, err := json.Marshal(question)
+	if err != nil {
+		return answer, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://facteur/"+method, bytes.NewReader(q))
+	if err != nil {
+		return answer, err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return answer, fmt.Errorf("ask the server: %w", err)
+	}
+	defer resp.Body.Close()
+	d := json.NewDecoder(resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		var f failure
+		if err := d.Decode(&f); err != nil {
+			return answer, fmt.Errorf("the server answered %s to %s: is it of another version?", resp.Status, method)
+		}
+		return answer, f.err()
+	}
+	if err := d.Decode(&answer); err != nil {
+		return answer, fmt.Errorf("read the server's answer: %w", err)
+	}
+	return answer, nil
+}

@@ -1,0 +1,132 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"facteur/auth"
+)
+
+// shortDir is a folder whose name leaves room in a socket's path (108 octets).
+func shortDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "adm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+func TestEveryMethodGoesThroughTheSocket(t *testing.T) {
+	service := reflect.TypeFor[Service]()
+	served := methods(&Client{})
+	for i := range service.NumMethod() {
+		if name := service.Method(i).Name; served[name] == nil {
+			t.Errorf("%s is not served", name)
+		}
+	}
+	if len(served) != service.NumMethod() {
+		t.Errorf("%d methods are served, Service has %d", len(served), service.NumMethod())
+	}
+}
+
+// stub answers two methods; the others are never asked.
+type stub struct{ Service }
+
+func (stub) Domains(context.Context, None) ([]Domain, error) {
+	return []Domain{{Name: "example.org", CatchAll: "a@example.org"}}, nil
+}
+
+func (stub) AddAlias(_ context.Context, a Alias) (None, error) {
+	switch a.Address {
+	case "taken@example.org":
+		return None{}, fmt.Errorf("alias %s: %w", a.Address, auth.ErrTaken)
+	case "broken@example.org":
+		return None{}, errors.New("disk on fire")
+	}
+	return None{}, fmt.Errorf("domain of %s: %w", a.Address, auth.ErrNotHosted)
+}
+
+func TestSocketCarriesAnswersAndErrors(t *testing.T) {
+	dir := shortDir(t)
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: Handler(stub{}, slog.New(slog.NewTextHandler(io.Discard, nil)))}
+	go server.Serve(l)
+	defer server.Close()
+	if info, err := os.Stat(SocketPath(dir)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("socket: %v, %v", info.Mode(), err)
+	}
+
+	c, err := Dial(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	domains, err := c.Domains(context.Background(), None{})
+	if err != nil || len(domains) != 1 || domains[0].CatchAll != "a@example.org" {
+		t.Errorf("%v, %v", domains, err)
+	}
+	for _, tt := range []struct {
+		address, text string
+		kind          error
+	}{
+		{"taken@example.org", "alias taken@example.org: exists already", ErrExists},
+		{"x@elsewhere.test", "domain of x@elsewhere.test: domain is not hosted here", ErrNotFound},
+		{"broken@example.org", "disk on fire", nil},
+	} {
+		_, err := c.AddAlias(context.Background(), Alias{Address: tt.address})
+		if err == nil || err.Error() != tt.text || Kind(err) != tt.kind {
+			t.Errorf("%s: %v of kind %v, want %q of kind %v", tt.address, err, Kind(err), tt.text, tt.kind)
+		}
+	}
+}
+
+func TestListenReplacesADeadServersSocket(t *testing.T) {
+	dir := shortDir(t)
+	dead, err := net.Listen("unix", SocketPath(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.(*net.UnixListener).SetUnlinkOnClose(false)
+	dead.Close()
+	if _, err := Dial(context.Background(), dir); err == nil {
+		t.Error("a dead server answers")
+	}
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+func TestLockSaysWhoHasTheFolder(t *testing.T) {
+	dir := t.TempDir()
+	first, err := TakeLock(dir, "facteur serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = TakeLock(dir, "facteur account")
+	want := fmt.Sprintf("facteur serve, process %d", os.Getpid())
+	if !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), want) {
+		t.Errorf("second: %v, want %q in it", err, want)
+	}
+	if err := first.Release(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := TakeLock(dir, "facteur account")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.Release()
+}

@@ -1,0 +1,325 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"facteur/storage/message"
+)
+
+// Config is facteur.toml. Every key, its default and its meaning stand in
+// facteur.toml of this folder, which quickstart writes and a test compares
+// with DefaultConfig.
+type Config struct {
+	Hostname string `toml:"hostname"` // what we call ourselves: greeting, EHLO, Received, Message-ID
+	Data     string `toml:"data"`
+	User     string `toml:"user"`
+
+	Log     LogConfig     `toml:"log"`
+	Listen  ListenConfig  `toml:"listen"`
+	TLS     TLSConfig     `toml:"tls"`
+	DNS     DNSConfig     `toml:"dns"`
+	MX      MXConfig      `toml:"mx"`
+	Submit  SubmitConfig  `toml:"submission"`
+	Address AddressConfig `toml:"address"`
+	Limits  LimitsConfig  `toml:"limits"`
+	Queue   QueueConfig   `toml:"queue"`
+	Storage StorageConfig `toml:"storage"`
+	Web     WebConfig     `toml:"web"`
+	Routes  []Route       `toml:"route"`
+}
+
+// LogConfig says how to log.
+type LogConfig struct {
+	Format LogFormat `toml:"format"`
+	Level  LogLevel  `toml:"level"`
+}
+
+// ListenConfig has a list of addresses for each service; an empty one switches
+// the service off.
+type ListenConfig struct {
+	MX          []ListenAddr `toml:"mx"`
+	Submission  []ListenAddr `toml:"submission"`
+	Submissions []ListenAddr `toml:"submissions"`
+	IMAP        []ListenAddr `toml:"imap"`
+	IMAPS       []ListenAddr `toml:"imaps"`
+	POP3        []ListenAddr `toml:"pop3"`
+	POP3S       []ListenAddr `toml:"pop3s"`
+	HTTP        []ListenAddr `toml:"http"`
+	HTTPS       []ListenAddr `toml:"https"`
+}
+
+// TLSConfig says where certificates come from: files, then ACME, then self-signed.
+type TLSConfig struct {
+	Hosts []string   `toml:"hosts"` // besides the hostname
+	Files []CertPair `toml:"file"`
+	ACME  ACMEConfig `toml:"acme"`
+}
+
+// CertPair names two PEM files.
+type CertPair struct {
+	Cert string `toml:"cert"`
+	Key  string `toml:"key"`
+}
+
+// ACMEConfig is one certificate authority.
+type ACMEConfig struct {
+	Agree     bool   `toml:"agree"` // to the authority's terms; without it there is no ACME
+	Email     string `toml:"email"`
+	Directory string `toml:"directory"`
+	Roots     string `toml:"roots"` // PEM file, for an authority of one's own
+}
+
+// DNSConfig says whom to ask.
+type DNSConfig struct {
+	Servers []DNSServer `toml:"servers"`
+	Timeout Duration    `toml:"timeout"`
+	Trust   bool        `toml:"trust"`
+}
+
+// MXConfig is the policy of port 25.
+type MXConfig struct {
+	CheckSenders      bool     `toml:"check_senders"`
+	BlockLists        []string `toml:"block_lists"`
+	AllowLists        []string `toml:"allow_lists"`
+	Greylist          bool     `toml:"greylist"`
+	TrustedForwarders []string `toml:"trusted_forwarders"`
+	TrustedSealers    []string `toml:"trusted_sealers"`
+}
+
+// SubmitConfig is the policy for our own users.
+type SubmitConfig struct {
+	PlainAuth     bool `toml:"plain_auth"`
+	ScramPlus     bool `toml:"scram_plus"`
+	PerDay        int  `toml:"messages_per_day"`
+	NewRecipients int  `toml:"new_recipients_per_day"`
+}
+
+// AddressConfig says how local-parts are read.
+type AddressConfig struct {
+	Separators string `toml:"separators"`
+	IgnoreDots bool   `toml:"ignore_dots"`
+}
+
+// LimitsConfig are the caps of docs/security.md; zero means none.
+type LimitsConfig struct {
+	MessageSize          Size     `toml:"message_size"`
+	HeaderSize           Size     `toml:"header_size"`
+	Recipients           int      `toml:"recipients"`
+	SubmissionRecipients int      `toml:"submission_recipients"`
+	Received             int      `toml:"received"`
+	MessagesPerSession   int      `toml:"messages_per_session"`
+	Errors               int      `toml:"errors"`
+	Command              Duration `toml:"command"`
+	Data                 Duration `toml:"data"`
+	Session              Duration `toml:"session"`
+	Connections          int      `toml:"connections"`
+	PerAddress           int      `toml:"connections_per_address"`
+	PerNetwork           int      `toml:"connections_per_network"`
+	IMAPPerAddress       int      `toml:"imap_connections_per_address"`
+}
+
+// QueueConfig says when to try again.
+type QueueConfig struct {
+	First  Duration `toml:"first_retry"`
+	Max    Duration `toml:"max_retry"`
+	Delay  Duration `toml:"delay_notice"`
+	GiveUp Duration `toml:"give_up"`
+	Source []Addr   `toml:"source"` // addresses to send from
+}
+
+// StorageConfig is about the accounts' mail.
+type StorageConfig struct {
+	Quota         Size `toml:"quota"`
+	QuotaMessages int  `toml:"quota_messages"`
+	LowWater      Size `toml:"low_water"`
+	FullText      bool `toml:"full_text"`
+}
+
+// WebConfig is the public HTTP part.
+type WebConfig struct {
+	Enabled bool   `toml:"enabled"`
+	MTASTS  string `toml:"mta_sts"` // mode of our own policy: none, testing, enforce
+}
+
+// Route sends mail for a domain to a server of its own instead of its MX.
+type Route struct {
+	Domain   string `toml:"domain"` // "*": all that has no other
+	Host     string `toml:"host"`   // host:port
+	User     string `toml:"user"`
+	Password string `toml:"password_file"`
+	TLS      string `toml:"tls"` // starttls (the default with a user), implicit, opportunistic
+}
+
+// DefaultConfig is what holds for every key that facteur.toml leaves out.
+func DefaultConfig() Config {
+	return Config{
+		Data: "/var/lib/facteur",
+		User: "facteur",
+		Listen: ListenConfig{
+			MX:          onAll(":25"),
+			Submission:  onAll(":587"),
+			Submissions: onAll(":465"),
+			IMAP:        onAll(":143"),
+			IMAPS:       onAll(":993"),
+			POP3:        []ListenAddr{},
+			POP3S:       []ListenAddr{},
+			HTTP:        onAll(":80"),
+			HTTPS:       onAll(":443"),
+		},
+		DNS:    DNSConfig{Timeout: Duration(3 * time.Second)},
+		MX:     MXConfig{CheckSenders: true},
+		Submit: SubmitConfig{PerDay: 1000, NewRecipients: 200},
+		Address: AddressConfig{
+			Separators: "+",
+		},
+		Limits: LimitsConfig{
+			MessageSize: 50 << 20, HeaderSize: 256 << 10,
+			Recipients: 100, SubmissionRecipients: 1000, Received: 100,
+			MessagesPerSession: 50, Errors: 10,
+			Command: Duration(5 * time.Minute), Data: Duration(10 * time.Minute), Session: Duration(30 * time.Minute),
+			Connections: 1000, PerAddress: 50, PerNetwork: 200, IMAPPerAddress: 20,
+		},
+		Queue: QueueConfig{
+			First: Duration(5 * time.Minute), Max: Duration(4 * time.Hour),
+			Delay: Duration(4 * time.Hour), GiveUp: Duration(5 * 24 * time.Hour),
+		},
+		Storage: StorageConfig{LowWater: 100 << 20, FullText: true},
+		Web:     WebConfig{Enabled: true, MTASTS: "testing"},
+	}
+}
+
+func onAll(port string) []ListenAddr { return []ListenAddr{{"tcp", port}} }
+
+//go:embed facteur.toml
+var configTemplate []byte
+
+// LoadConfig reads and checks a file. Its errors name file, line and what to do.
+func LoadConfig(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, fmt.Errorf("read configuration: %w", err)
+	}
+	c, err := ParseConfig(path, text)
+	if err != nil {
+		return Config{}, err
+	}
+	// Relative paths are meant from where the file is, not from where we were started.
+	for _, p := range c.paths() {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(filepath.Dir(path), *p)
+		}
+	}
+	return c, nil
+}
+
+func (c *Config) paths() []*string {
+	paths := []*string{&c.Data, &c.TLS.ACME.Roots}
+	for i := range c.TLS.Files {
+		paths = append(paths, &c.TLS.Files[i].Cert, &c.TLS.Files[i].Key)
+	}
+	for i := range c.Routes {
+		paths = append(paths, &c.Routes[i].Password)
+	}
+	return paths
+}
+
+// ParseConfig reads text over the defaults and checks it; name is for errors.
+func ParseConfig(name string, text []byte) (Config, error) {
+	c := DefaultConfig()
+	d := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		return Config{}, configError(name, err)
+	}
+	if err := c.check(); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return c, nil
+}
+
+// check finds what no single value shows. What a value alone can be wrong in is
+// refused by its type, which knows the line.
+func (c *Config) check() error {
+	var errs []error
+	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	host, err := message.ASCIIDomain(c.Hostname)
+	switch {
+	case c.Hostname == "":
+		fault("hostname is missing: the full name of this machine, such as mail.example.org")
+	case err != nil || !strings.Contains(host, "."):
+		fault("hostname %q is not a full host name such as mail.example.org", c.Hostname)
+	}
+	if c.TLS.ACME.Agree && c.TLS.ACME.Email == "" {
+		fault("tls.acme.email is missing: certificate authorities write to it when something is wrong")
+	}
+	for i, p := range c.TLS.Files {
+		if p.Cert == "" || p.Key == "" {
+			fault("tls.file number %d needs both cert and key", i+1)
+		}
+	}
+	if c.Queue.First > c.Queue.Max {
+		fault("queue.first_retry %s is longer than queue.max_retry %s", c.Queue.First, c.Queue.Max)
+	}
+	if !oneOf(c.Web.MTASTS, "none", "testing", "enforce") {
+		fault("web.mta_sts %q is none of none, testing, enforce", c.Web.MTASTS)
+	}
+	for i, r := range c.Routes {
+		if err := r.check(); err != nil {
+			fault("route number %d: %w", i+1, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Route) check() error {
+	if r.Domain == "" || r.Host == "" {
+		return errors.New("domain and host are needed (domain \"*\" is all mail to elsewhere)")
+	}
+	if _, err := splitHostPort(r.Host); err != nil {
+		return err
+	}
+	r.TLS = cmp.Or(r.TLS, map[bool]string{true: "starttls", false: "opportunistic"}[r.User != ""])
+	if !oneOf(r.TLS, "starttls", "implicit", "opportunistic") {
+		return fmt.Errorf("tls %q is none of starttls, implicit, opportunistic", r.TLS)
+	}
+	if r.User != "" && r.TLS == "opportunistic" {
+		return errors.New("a password is only sent over TLS: tls must be starttls or implicit")
+	}
+	if (r.User == "") != (r.Password == "") {
+		return errors.New("user and password_file belong together")
+	}
+	return nil
+}
+
+func oneOf(s string, words ...string) bool {
+	for _, w := range words {
+		if s == w {
+			return true
+		}
+	}
+	return false
+}
+
+// quota is the default quota of an account.
+func (c *StorageConfig) quota() (bytes, messages int64) {
+	return int64(c.Quota), int64(c.QuotaMessages)
+}
+
+// dnsServers as mta/dns wants them.
+func (c *DNSConfig) servers() []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, s := range c.Servers {
+		list = append(list, netip.AddrPort(s))
+	}
+	return list
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// configError puts file, line and a hint to an error of the TOML decoder.
+func configError(name string, err error) error {
+	var unknown *toml.StrictMissingError
+	if errors.As(err, &unknown) {
+		var errs []error
+		for _, e := range unknown.Errors {
+			line, _ := e.Position()
+			errs = append(errs, fmt.Errorf("%s:%d: unknown key %q%s", name, line, strings.Join(e.Key(), "."), keyHint(e.Key())))
+		}
+		return errors.Join(errs...)
+	}
+	var bad *toml.DecodeError
+	if errors.As(err, &bad) {
+		line, _ := bad.Position()
+		text := strings.TrimPrefix(bad.Error(), "toml: ")
+		text = strings.TrimPrefix(text, "error calling UnmarshalText: ")
+		if key := strings.Join(bad.Key(), "."); key != "" && !strings.Contains(text, key) {
+			text = key + ": " + text
+		}
+		return fmt.Errorf("%s:%d: %s", name, line, text)
+	}
+	return fmt.Errorf("%s: %w", name, err)
+}
+
+// keyHint finds the known key next to an unknown one: in its own table by
+// spelling, or the same word in another table.
+func keyHint(key toml.Key) string {
+	if len(key) == 0 {
+		return ""
+	}
+	parent, last := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
+	best, bestDistance := "", 3
+	for _, known := range configKeys(reflect.TypeFor[Config](), "") {
+		table, word := "", known
+		if i := strings.LastIndexByte(known, '.'); i >= 0 {
+			table, word = known[:i], known[i+1:]
+		}
+		d := editDistance(last, word)
+		if table != parent {
+			d = d*2 + 1 // another table: only a nearly equal word helps
+		}
+		if d < bestDistance {
+			best, bestDistance = known, d
+		}
+	}
+	if best == "" {
+		return "; \"facteur config keys\" lists all"
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// configKeys lists all keys with their tables, dotted, in the order of the struct.
+func configKeys(t reflect.Type, prefix string) []string {
+	var keys []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, ft := prefix+f.Tag.Get("toml"), f.Type
+		if ft.Kind() == reflect.Slice {
+			ft = ft.Elem()
+		}
+		if ft.Kind() == reflect.Struct && ft.NumField() > 0 && ft.Field(0).Tag.Get("toml") != "" {
+			keys = append(keys, name)
+			keys = append(keys, configKeys(ft, name+".")...)
+			continue
+		}
+		keys = append(keys, name)
+	}
+	return keys
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	_ "embed"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The template that quickstart writes says what the defaults are: once as it
+// stands, and once with all that is commented out switched on.
+func TestConfigTemplateIsTheDefaults(t *testing.T) {
+	want := DefaultConfig()
+	want.Hostname = "mail.example.org"
+	got, err := ParseConfig("facteur.toml", configTemplate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("as it stands:\n got %+v\nwant %+v", got, want)
+	}
+
+	text, _, found := strings.Cut(string(configTemplate), "# Mail for some domains, or for all")
+	if !found {
+		t.Fatal("no route example at the end")
+	}
+	text = regexp.MustCompile(`(?s)#\[\[tls\.file\]\].*?\n\n`).ReplaceAllString(text, "\n")
+	text = regexp.MustCompile(`(?m)^#(\w+ = )`).ReplaceAllString(text, "$1")
+	got, err = ParseConfig("facteur.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An empty list and none are the same setting.
+	for _, list := range []*[]string{&got.TLS.Hosts, &got.MX.BlockLists, &got.MX.AllowLists, &got.MX.TrustedForwarders, &got.MX.TrustedSealers} {
+		if len(*list) == 0 {
+			*list = nil
+		}
+	}
+	got.DNS.Servers, got.Queue.Source = nil, nil
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("all switched on:\n got %+v\nwant %+v", got, want)
+	}
+}
+
+func TestConfigTemplateNamesEveryKey(t *testing.T) {
+	for _, key := range configKeys(reflect.TypeFor[Config](), "") {
+		word := key[strings.LastIndexByte(key, '.')+1:]
+		if !regexp.MustCompile(`(?m)^#?(\[+(\w+\.)?` + word + `\]+|` + word + ` = )`).Match(configTemplate) {
+			t.Errorf("facteur.toml says nothing of %s", key)
+		}
+	}
+}
+
+func TestConfigErrors(t *testing.T) {
+	const host = "hostname = \"mail.example.org\"\n"
+	for _, tt := range []struct{ name, text, want string }{
+		{"unknown key", host + "[listen]\nimapss = [\":993\"]", `f.toml:3: unknown key "listen.imapss"; did you mean "listen.imaps"?`},
+		{"key of another table", host + "imaps = [\":993\"]", `f.toml:2: unknown key "imaps"; did you mean "listen.imaps"?`},
+		{"nothing like it", host + "frobnicate = 1", `f.toml:2: unknown key "frobnicate"; "facteur config keys" lists all`},
+		{"two at once", host + "a1b2c3 = 1\nd4e5f6 = 2", `f.toml:3: unknown key "d4e5f6"`},
+		{"wrong type", host + "[limits]\nrecipients = \"many\"", "f.toml:3: "},
+		{"bad duration", host + "[queue]\ngive_up = \"soon\"", `f.toml:3: queue.give_up: "soon" is not a time such as 90s, 5m, 4h or 5d`},
+		{"bad size", host + "[limits]\nmessage_size = \"huge\"", `f.toml:3: limits.message_size: "huge" is not a size`},
+		{"bad address", host + "[listen]\nmx = [\":25\",\n \"25\"]", `f.toml:4: listen.mx: "25" is not host:port`},
+		{"name to listen on", host + "[listen]\nmx = [\"mail.example.org:25\"]", "listen on an IP address, not on a name"},
+		{"bad DNS server", host + "[dns]\nservers = [\"one\"]", `f.toml:3: dns.servers: "one" is not the address of a DNS server`},
+		{"log format", host + "[log]\nformat = \"xml\"", `f.toml:3: log.format: "xml" is neither text nor json`},
+		{"not TOML", host + "[listen\n", "f.toml:2: "},
+		{"no hostname", "", "f.toml: hostname is missing"},
+		{"short hostname", "hostname = \"mail\"", `hostname "mail" is not a full host name`},
+		{"route without host", host + "[[route]]\ndomain = \"*\"", "route number 1: domain and host are needed"},
+		{"password in the clear", host + "[[route]]\ndomain = \"*\"\nhost = \"a.example:25\"\nuser = \"u\"\npassword_file = \"p\"\ntls = \"opportunistic\"", "a password is only sent over TLS"},
+		{"retry order", host + "[queue]\nfirst_retry = \"5h\"", "queue.first_retry 5h0m0s is longer than queue.max_retry 4h0m0s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseConfig("f.toml", []byte(tt.text))
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got  %v\nwant %s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestListenNetwork(t *testing.T) {
+	for addr, want := range map[string]string{":25": "tcp", "0.0.0.0:25": "tcp4", "[::]:25": "tcp6", "localhost:25": "tcp"} {
+		var a ListenAddr
+		if err := a.UnmarshalText([]byte(addr)); err != nil || a.Network != want {
+			t.Errorf("%s: %s, %v, want %s", addr, a.Network, err, want)
+		}
+	}
+}
+
+func TestConfigKeys(t *testing.T) {
+	keys := configKeys(reflect.TypeFor[Config](), "")
+	for _, want := range []string{"hostname", "listen.mx", "tls.acme.email", "tls.file.cert", "route.password_file"} {
+		if !slices.Contains(keys, want) {
+			t.Errorf("%s is not among %q", want, keys)
+		}
+	}
+}
