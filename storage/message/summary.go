@@ -11,34 +11,110 @@ type Summary struct {
 	Preview   string
 }
 
-// Envelope holds the header fields of IMAP's ENVELOPE as they were written:
-// encoded words stay encoded, the date stays text (RFC 9051 7.5.2).
-type Envelope struct{}
+// Text is the value of a header field that may be missing: IMAP tells an empty
+// field (Present, no Value) from a missing one.
+type Text struct {
+	Value   string
+	Present bool
+}
 
-// Part is one node of the MIME tree (RFC 2045, RFC 2046).
-type Part struct{}
+// Envelope holds the header fields of IMAP's ENVELOPE as they were written:
+// encoded words stay encoded, the date stays text (RFC 9051 7.5.2). Only folds are
+// gone. References is there for threading.
+type Envelope struct {
+	Date, Subject, InReplyTo, MessageID, References Text
+
+	From, Sender, ReplyTo, To, Cc, Bcc []Address
+}
+
+// Part is one node of the MIME tree (RFC 2045, RFC 2046). A message whose fields
+// say nothing has the default type filled in. Offsets count from the beginning of
+// the whole message: its header with the blank line is [Start, BodyStart), its body
+// [BodyStart, End), without the line end that belongs to the next boundary.
+type Part struct {
+	Type, Subtype string  // as written
+	Params        []Param // as written, RFC 2231 continuations joined
+	ID            string
+	Description   string
+	Encoding      string // lower case, never empty
+	MD5           string
+	Disposition   string // as written; empty: none
+	DispParams    []Param
+	Language      []string
+	Location      string
+
+	Start, BodyStart, End int64
+	Lines                 int64 // of the body
+
+	// Parts are a multipart's children, or the one embedded message of a
+	// message/rfc822, which has Envelope too.
+	Parts    []Part
+	Envelope *Envelope
+}
+
+// Param is a parameter of Content-Type or Content-Disposition. A name that ends
+// with "*" has a value encoded by RFC 2231: see DecodeParam.
+type Param struct{ Name, Value string }
+
+// Size is the number of octets of the part's body.
+func (p *Part) Size() int64 { return p.End - p.BodyStart }
+
+// IsMultipart reports whether p is a multipart of any subtype.
+func (p *Part) IsMultipart() bool { return asciiEqualFold(p.Type, "multipart") }
+
+// IsText reports whether p is text of any subtype.
+func (p *Part) IsText() bool { return asciiEqualFold(p.Type, "text") }
+
+// IsMessage reports whether p holds a message that was read as one: message/rfc822
+// or message/global (RFC 6532 3.7).
+func (p *Part) IsMessage() bool { return p.Envelope != nil }
+
+// Param returns the value of the parameter name, decoded if it is in RFC 2231's form.
+func (p *Part) Param(name string) string { return DecodeParam(p.Params, name) }
+
+// Filename is the name that the part should be saved by, or empty.
+func (p *Part) Filename() string {
+	if name := DecodeParam(p.DispParams, "filename"); name != "" {
+		return DecodeText(name)
+	}
+	return DecodeText(DecodeParam(p.Params, "name"))
+}
 
 // Summarize reads a message once and works out its Summary. It never fails on
 // what the message holds: malformed mail gets the most sensible reading. The only
 // errors are those of r.
-func Summarize(r io.ReaderAt, size int64) (*Summary, error) { panic("not built yet") }
-
-// AppendBinary appends the compact form that the index keeps.
-func (s *Summary) AppendBinary(b []byte) []byte { panic("not built yet") }
-
-// ParseSummary reads the form AppendBinary wrote. An error means that the form
-// is of another version, or damaged: summarize the message again.
-func ParseSummary(b []byte) (*Summary, error) { panic("not built yet") }
-
-// SearchText is the text of a message as a person reads it, for the full-text
-// index: encoded words, transfer encodings and charsets decoded, HTML without
-// its tags.
-type SearchText struct {
-	Subject   string
-	Addresses string // From, To, Cc, Bcc, Reply-To, Sender: names and addresses
-	Body      string
+func Summarize(r io.ReaderAt, size int64) (*Summary, error) {
+	p := &structureParser{in: newLineReader(r, size), budget: maxText}
+	var s Summary
+	root, _ := p.part(&s.Envelope, "text", "plain", 0)
+	if p.in.err != nil {
+		return nil, p.in.err
+	}
+	s.Structure = &root
+	preview, err := previewOf(r, &root)
+	if err != nil {
+		return nil, err
+	}
+	s.Preview = preview
+	return &s, nil
 }
 
-// ExtractText reads the searchable text of a message, at most limit octets of
-// it.
-func ExtractText(r io.ReaderAt, size int64, limit int) (SearchText, error) { panic("not built yet") }
+// asciiEqualFold compares without regard to the case of ASCII letters only.
+func asciiEqualFold(s, t string) bool {
+	if len(s) != len(t) {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if lowerASCII(s[i]) != lowerASCII(t[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lowerASCII(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}

@@ -1,0 +1,171 @@
+package message
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Caps of one message's structure. What is beyond is one opaque part.
+const (
+	maxDepth    = 100
+	maxParts    = 10000
+	maxBoundary = 998     // a line's length; RFC 2046 5.1.1 says 70
+	maxText     = 1 << 20 // octets of header text kept for one summary
+)
+
+// structureParser reads the MIME tree in one pass. Its stack is as deep as the tree,
+// which maxDepth bounds; a line is compared with at most maxDepth boundaries.
+type structureParser struct {
+	in         *lineReader
+	boundaries []string // "--boundary" of the open multiparts, the outermost first
+	parts      int
+	budget     int    // what is left of maxText
+	header     []byte // the header being read; one buffer for all
+}
+
+// stop says what ended a part: the boundary of an open multipart, or the end of the
+// message (level -1). end and lf are where the part ends, without the line end
+// that belongs to the boundary (RFC 2046 5.1.1).
+type stop struct {
+	level   int
+	final   bool // "--boundary--"
+	end, lf int64
+}
+
+// part reads a header and its body. envelope is where the fields of IMAP's ENVELOPE
+// go, nil for a part that is no message. typ and subtype are those of a part
+// without Content-Type.
+func (p *structureParser) part(envelope *Envelope, typ, subtype string, depth int) (Part, stop) {
+	p.parts++
+	part := Part{Start: p.in.pos}
+	by, ended := p.readHeader()
+	part.BodyStart = p.in.pos
+	if ended {
+		// The boundary follows the header without a blank line: the body is empty.
+		part.BodyStart = max(by.end, part.Start)
+	}
+	lf := p.in.lf
+	p.interpret(&part, envelope, typ, subtype)
+
+	opaque := depth >= maxDepth || p.parts >= maxParts
+	switch {
+	case part.IsMultipart() && !opaque && !ended:
+		by = p.multipart(&part, depth)
+	case isMessageType(&part) && !opaque:
+		part.Envelope = new(Envelope)
+		child := Part{Start: part.BodyStart, BodyStart: part.BodyStart, End: part.BodyStart}
+		if ended {
+			child.setDefaults("text", "plain")
+		} else {
+			child, by = p.part(part.Envelope, "text", "plain", depth+1)
+		}
+		part.Parts = []Part{child}
+	case !ended:
+		by = p.body()
+	}
+	part.End = max(by.end, part.BodyStart)
+	part.Lines = max(by.lf-lf, 0)
+	return part, by
+}
+
+// multipart reads a multipart's preamble, children and epilogue.
+func (p *structureParser) multipart(part *Part, depth int) stop {
+	boundary := strings.TrimRight(DecodeParam(part.Params, "boundary"), " \t")
+	if boundary == "" || len(boundary) > maxBoundary {
+		return p.body()
+	}
+	typ, subtype := "text", "plain"
+	if asciiEqualFold(part.Subtype, "digest") {
+		typ, subtype = "message", "rfc822" // RFC 2046 5.1.5
+	}
+	level := len(p.boundaries)
+	p.boundaries = append(p.boundaries, "--"+boundary)
+	by := p.body()
+	for by.level == level && !by.final {
+		if p.parts >= maxParts {
+			p.boundaries = p.boundaries[:level] // the next child takes all that is left
+		}
+		var child Part
+		child, by = p.part(nil, typ, subtype, depth+1)
+		part.Parts = append(part.Parts, child)
+	}
+	p.boundaries = p.boundaries[:level]
+	if by.level == level {
+		by = p.body() // the epilogue
+	}
+	return by
+}
+
+// body reads up to the next boundary of an open multipart, or to the end.
+func (p *structureParser) body() stop {
+	ending := 0 // length of the line end before the present line
+	atStart := true
+	for {
+		line := p.in.next()
+		if line == nil {
+			return stop{level: -1, end: p.in.pos, lf: p.in.lf}
+		}
+		if atStart {
+			if by, ok := p.boundary(line, ending); ok {
+				return by
+			}
+		}
+		ending = lineEnd(line)
+		atStart = ending > 0
+	}
+}
+
+// readHeader reads a header with its blank line into p.header. ended is true when a
+// boundary came before the blank line.
+func (p *structureParser) readHeader() (by stop, ended bool) {
+	p.header = p.header[:0]
+	ending := 0
+	atStart := true
+	for {
+		line := p.in.next()
+		if line == nil {
+			return stop{level: -1, end: p.in.pos, lf: p.in.lf}, false
+		}
+		if atStart {
+			if isBlank(line) {
+				return stop{}, false
+			}
+			if by, ok := p.boundary(line, ending); ok {
+				return by, true
+			}
+		}
+		if len(p.header)+len(line) <= maxHeader {
+			p.header = append(p.header, line...)
+		}
+		ending = lineEnd(line)
+		atStart = ending > 0
+	}
+}
+
+// boundary says whether line, just read, is a boundary line. The longest boundary
+// that the line begins with is meant, of equal ones the innermost: RFC 2046 5.1.1
+// lets anything follow the boundary, and 5.1.2 wants outer boundaries to be seen
+// inside inner parts.
+func (p *structureParser) boundary(line []byte, ending int) (by stop, ok bool) {
+	if len(p.boundaries) == 0 || len(line) < 3 || line[0] != '-' || line[1] != '-' {
+		return stop{}, false
+	}
+	best := -1
+	for i, b := range p.boundaries {
+		if len(line) >= len(b) && (best < 0 || len(b) >= len(p.boundaries[best])) && string(line[:len(b)]) == b {
+			best = i
+		}
+	}
+	if best < 0 {
+		return stop{}, false
+	}
+	by = stop{level: best, end: p.in.pos - int64(len(line)) - int64(ending), lf: p.in.lf}
+	by.final = bytes.HasPrefix(line[len(p.boundaries[best]):], []byte("--"))
+	if lineEnd(line) > 0 {
+		by.lf--
+	}
+	if ending > 0 {
+		by.lf--
+	}
+	return by, true
+}
