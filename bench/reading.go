@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+)
+
+// step is one timed IMAP command; less time is better.
+type step struct {
+	name    string
+	command string
+	want    float64
+}
+
+// reading measures a mailbox of size messages: opening, flags, metadata, resynchronisation, bodies,
+// searches, and changes in bulk.
+func reading(size int) func(context.Context, *env) error {
+	return func(ctx context.Context, e *env) error {
+		addr := e.server.addresses().imap
+		if err := fillInbox(ctx, e, size); err != nil {
+			return fmt.Errorf("fill: %w", err)
+		}
+		// A new process: what the server knows, it knows from disk.
+		if err := e.restart(ctx); err != nil {
+			return err
+		}
+		if err := opening(ctx, e, addr); err != nil {
+			return err
+		}
+		c, err := login(ctx, addr)
+		if err != nil {
+			return err
+		}
+		defer c.close()
+		a, err := c.keep(func(l string) bool { return strings.Contains(l, "HIGHESTMODSEQ") || strings.Contains(l, "UIDVALIDITY") }, "SELECT INBOX")
+		if err != nil {
+			return err
+		}
+		modseq, uidvalidity := number(a.kept, "HIGHESTMODSEQ"), number(a.kept, "UIDVALIDITY")
+		metadata := "UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)"
+		if err := timed(e, c, []step{
+			{"FLAGS of all", "FETCH 1:* (UID FLAGS)", 1},
+			{"metadata, first time", metadata, 5},
+			{"metadata, warm", metadata, 2},
+			{"SEARCH flags", "SEARCH FLAGGED UNSEEN", 1},
+			{"SEARCH subject", "SEARCH SUBJECT railway", 5},
+			{"SEARCH address", "SEARCH FROM library", 5},
+			{"SEARCH text", "SEARCH TEXT " + rareWord, 50},
+			{"SEARCH body", "SEARCH BODY " + rareWord, 50},
+		}); err != nil {
+			return err
+		}
+		if err := resync(ctx, e, addr, uidvalidity, modseq); err != nil {
+			return err
+		}
+		if err := bodies(ctx, e, addr, size); err != nil {
+			return err
+		}
+		return changes(e, c, size)
+	}
+}
+
+func fillInbox(ctx context.Context, e *env, size int) error {
+	c, err := login(ctx, e.server.addresses().imap)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	msgs := corpus{6 << 10}.message
+	if err := c.fill("INBOX", 0, size, msgs); err != nil {
+		return err
+	}
+	return settle(ctx, c)
+}
+
+// settle gives background work that follows deliveries (a text index) its time: it is not to be
+// measured as part of the next command. It is over when a text search is quick twice, or after a minute.
+func settle(ctx context.Context, c *imapConn) error {
+	if _, err := c.do("SELECT INBOX"); err != nil {
+		return err
+	}
+	time.Sleep(2 * time.Second)
+	return ctx.Err()
+}
+
+// opening measures login and SELECT in a new connection: first after the start, then again.
+func opening(ctx context.Context, e *env, addr string) error {
+	for i, name := range []string{"login and SELECT, first", "login and SELECT, warm"} {
+		begin := time.Now()
+		c, err := login(ctx, addr)
+		if err != nil {
+			return err
+		}
+		if _, err := c.do("SELECT INBOX"); err != nil {
+			return err
+		}
+		e.record(metric{name: name, unit: "ms", value: ms(begin), less: true, want: float64(i)})
+		c.close()
+	}
+	return nil
+}
+
+func timed(e *env, c *imapConn, steps []step) error {
+	for _, s := range steps {
+		begin := time.Now()
+		if _, err := c.do("%s", s.command); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+		e.record(metric{name: s.name, unit: "ms", value: ms(begin), less: true, want: s.want})
+	}
+	return nil
+}
+
+// resync changes ten messages and asks for what has changed, with CONDSTORE and with QRESYNC.
+func resync(ctx context.Context, e *env, addr, uidvalidity, modseq string) error {
+	c, err := login(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	if _, err := c.do("ENABLE QRESYNC"); err != nil {
+		return err
+	}
+	if _, err := c.do("SELECT INBOX"); err != nil {
+		return err
+	}
+	if _, err := c.do("UID STORE 11:20 +FLAGS (\\Flagged)"); err != nil {
+		return err
+	}
+	if err := timed(e, c, []step{{"CONDSTORE, 10 changes", "UID FETCH 1:* (FLAGS) (CHANGEDSINCE " + modseq + ")", 1}}); err != nil {
+		return err
+	}
+	if _, err := c.do("UNSELECT"); err != nil {
+		return err
+	}
+	return timed(e, c, []step{{"QRESYNC, 10 changes", fmt.Sprintf("SELECT INBOX (QRESYNC (%s %s))", uidvalidity, modseq), 1}})
+}
+
+// bodies fetches whole messages on one and on four connections.
+func bodies(ctx context.Context, e *env, addr string, size int) error {
+	for _, conns := range []int{1, 4} {
+		n := min(size, 10_000)
+		var wg sync.WaitGroup
+		errs := make([]error, conns)
+		octets := make([]int64, conns)
+		begin := time.Now()
+		for i := range conns {
+			wg.Go(func() {
+				c, err := login(ctx, addr)
+				if err != nil {
+					errs[i] = err
+					return
+				}
+				defer c.close()
+				if _, err = c.do("EXAMINE INBOX"); err == nil {
+					var a answer
+					a, err = c.do("FETCH 1:%d BODY.PEEK[]", n)
+					octets[i] = a.bytes
+				}
+				errs[i] = err
+			})
+		}
+		wg.Wait()
+		total := int64(0)
+		for i := range conns {
+			if errs[i] != nil {
+				return errs[i]
+			}
+			total += octets[i]
+		}
+		e.record(metric{name: fmt.Sprintf("bodies, %d connections", conns), unit: "MB/s", want: 1.2,
+			value: float64(total) / 1e6 / time.Since(begin).Seconds()})
+	}
+	return nil
+}
+
+// changes stores, copies, moves and expunges in bulk.
+func changes(e *env, c *imapConn, size int) error {
+	if _, err := c.do("CREATE Bulk"); err != nil {
+		return err
+	}
+	n := min(size, 10_000)
+	return timed(e, c, []step{
+		{fmt.Sprintf("STORE %d", n), fmt.Sprintf("STORE 1:%d +FLAGS (\\Seen)", n), 1},
+		{fmt.Sprintf("COPY %d", n), fmt.Sprintf("COPY 1:%d Bulk", n), 1},
+		{fmt.Sprintf("MOVE %d", n/10), fmt.Sprintf("MOVE 1:%d Bulk", n/10), 1},
+		{fmt.Sprintf("STORE \\Deleted %d", n/2), fmt.Sprintf("STORE 1:%d +FLAGS.SILENT (\\Deleted)", n/2), 1},
+		{fmt.Sprintf("EXPUNGE %d", n/2), "EXPUNGE", 1},
+	})
+}
+
+// number finds the digits behind a word in response lines.
+func number(lines []string, word string) string {
+	for _, l := range lines {
+		if _, rest, ok := strings.Cut(l, word+" "); ok {
+			return strings.TrimRight(strings.Fields(rest)[0], "]")
+		}
+	}
+	return "1"
+}
+
+func ms(begin time.Time) float64 { return time.Since(begin).Seconds() * 1000 }
+
+// appends measures APPEND on one connection, pipelined, and on ten.
+func appends(count int) func(context.Context, *env) error {
+	return func(ctx context.Context, e *env) error {
+		msgs := pregenerate(corpus{10 << 10}, min(count, 500))
+		addr := e.server.addresses().imap
+		for _, w := range []struct {
+			name         string
+			conns, depth int
+			want         float64
+		}{{"APPEND, 1 connection", 1, 1, 2}, {"APPEND, 1 connection, pipelined", 1, 20, 2}, {"APPEND, 10 connections", 10, 1, 8}} {
+			var wg sync.WaitGroup
+			errs := make([]error, w.conns)
+			begin := time.Now()
+			for i := range w.conns {
+				wg.Go(func() { errs[i] = appendWorker(ctx, addr, count/w.conns, w.depth, msgs) })
+			}
+			wg.Wait()
+			for _, err := range errs {
+				if err != nil {
+					return fmt.Errorf("%s: %w", w.name, err)
+				}
+			}
+			e.record(metric{name: w.name, unit: "msg/s", want: w.want, value: float64(count/w.conns*w.conns) / time.Since(begin).Seconds()})
+		}
+		return nil
+	}
+}
+
+func appendWorker(ctx context.Context, addr string, count, depth int, msgs func(int) []byte) error {
+	c, err := login(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	for i := 0; i < count; i += depth {
+		first := c.tag + 1
+		for j := range min(depth, count-i) {
+			c.tag++
+			msg := msgs(i + j)
+			fmt.Fprintf(c.w, "t%d APPEND INBOX {%d+}\r\n", c.tag, len(msg))
+			c.w.Write(msg)
+			c.w.WriteString("\r\n")
+		}
+		if err := c.w.Flush(); err != nil {
+			return err
+		}
+		last := c.tag
+		for c.tag = first; c.tag <= last; c.tag++ {
+			if _, err := c.finish(nil); err != nil {
+				return err
+			}
+		}
+		c.tag = last
+	}
+	return nil
+}

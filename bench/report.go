@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// metric is one figure of one run.
+type metric struct {
+	name  string
+	unit  string
+	value float64
+	less  bool    // less is better
+	want  float64 // the ratio Facteur is to reach, 0: none; for unit figures see limit
+	limit float64 // the value that Facteur must not go beyond, 0: none
+}
+
+// report collects the metrics of all runs and prints medians.
+type report struct {
+	opt     options
+	servers []server
+	groups  []string
+	order   map[string][]string // group -> metric names in order of appearance
+	shape   map[string]metric   // group/name -> its unit and targets
+	values  map[string][]float64
+	faults  map[string][]string
+}
+
+func newReport(opt options, servers []server) *report {
+	return &report{opt: opt, servers: servers, order: map[string][]string{}, shape: map[string]metric{},
+		values: map[string][]float64{}, faults: map[string][]string{}}
+}
+
+func (r *report) add(group, server string, m metric) {
+	if !slices.Contains(r.groups, group) {
+		r.groups = append(r.groups, group)
+	}
+	if !slices.Contains(r.order[group], m.name) {
+		r.order[group] = append(r.order[group], m.name)
+	}
+	r.shape[group+"/"+m.name] = m
+	key := group + "/" + m.name + "/" + server
+	r.values[key] = append(r.values[key], m.value)
+}
+
+func (r *report) fail(group, server string, err error) {
+	if !slices.Contains(r.groups, group) {
+		r.groups = append(r.groups, group)
+	}
+	r.faults[group] = append(r.faults[group], server+": "+err.Error())
+}
+
+func median(v []float64) float64 {
+	s := slices.Sorted(slices.Values(v))
+	if len(s)%2 == 1 {
+		return s[len(s)/2]
+	}
+	return (s[len(s)/2-1] + s[len(s)/2]) / 2
+}
+
+// print writes one group's table in Markdown.
+func (r *report) print(w io.Writer, group string) {
+	fmt.Fprintf(w, "\n### %s\n\n| workload | unit |", group)
+	for _, s := range r.servers {
+		fmt.Fprintf(w, " %s |", s.name())
+	}
+	fmt.Fprintf(w, " ratio | target |\n|---|---|%s---|---|\n", strings.Repeat("---:|", len(r.servers)))
+	for _, name := range r.order[group] {
+		m := r.shape[group+"/"+name]
+		fmt.Fprintf(w, "| %s | %s |", name, m.unit)
+		var med []float64
+		for _, s := range r.servers {
+			v := r.values[group+"/"+name+"/"+s.name()]
+			if len(v) == 0 {
+				fmt.Fprint(w, " - |")
+				med = append(med, 0)
+				continue
+			}
+			med = append(med, median(v))
+			fmt.Fprintf(w, " %s |", figure(median(v)))
+		}
+		fmt.Fprintf(w, " %s |\n", verdict(m, med))
+	}
+	for _, f := range r.faults[group] {
+		fmt.Fprintf(w, "\nfailed: %s\n", f)
+	}
+	fmt.Fprintln(w)
+}
+
+// verdict gives the ratio, above 1 where Facteur is better, and how it stands to the target.
+func verdict(m metric, med []float64) string {
+	ratio := 0.0
+	if len(med) > 1 && med[0] > 0 && med[1] > 0 {
+		ratio = med[0] / med[1]
+		if m.less {
+			ratio = 1 / ratio
+		}
+	}
+	shown := "-"
+	if ratio > 0 {
+		shown = fmt.Sprintf("%.2f", ratio)
+	}
+	met := func(ok bool) string {
+		if ok {
+			return "met"
+		}
+		return "missed"
+	}
+	switch {
+	case m.want > 0 && ratio > 0:
+		return fmt.Sprintf("%s | %g: %s", shown, m.want, met(ratio >= m.want))
+	case m.limit > 0 && med[0] > 0:
+		ok := med[0] >= m.limit
+		if m.less {
+			ok = med[0] <= m.limit
+		}
+		return fmt.Sprintf("%s | %g %s: %s", shown, m.limit, m.unit, met(ok))
+	}
+	return shown + " | "
+}
+
+func figure(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	case v >= 0.1:
+		return fmt.Sprintf("%.2f", v)
+	}
+	return fmt.Sprintf("%.3f", v)
+}
+
+// write makes the figures part of the report file; the text above the mark is a person's and stays.
+func (r *report) write(path string) error {
+	const mark = "<!-- figures: written by make bench, do not edit below -->\n"
+	head, _ := os.ReadFile(path)
+	text, _, _ := strings.Cut(string(head), mark)
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(f, "%s%s\n", text, mark)
+	fmt.Fprintf(f, "Measured %s with `make bench`%s: medians of %d alternating runs.\n\n", time.Now().Format("2006-01-02"),
+		map[bool]string{true: " (quick)"}[r.opt.quick], r.opt.runs)
+	fmt.Fprintf(f, "- Machine: %s\n", machine())
+	for _, s := range r.servers {
+		fmt.Fprintf(f, "- %s: %s\n", s.name(), s.version(context.Background()))
+	}
+	fmt.Fprintf(f, "- Load tool: %s, on the same machine\n", runtime.Version())
+	for _, g := range r.groups {
+		r.print(f, g)
+	}
+	return f.Close()
+}
+
+func machine() string {
+	cpu := "unknown processor"
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "model name"); ok {
+			cpu = strings.Trim(rest, " \t:\n")
+			break
+		}
+	}
+	kernel, _ := exec.Command("uname", "-sr").Output()
+	fs, _ := exec.Command("stat", "-f", "-c", "%T", ".").Output()
+	return fmt.Sprintf("%d cores of %s, %s, %s", runtime.NumCPU(), cpu, strings.TrimSpace(string(kernel)), strings.TrimSpace(string(fs)))
+}
