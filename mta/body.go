@@ -2,13 +2,16 @@ package mta
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 )
 
-// Body is a message's octets as received: in memory when small, in a spool file
-// when large. It is immutable and may be read by several goroutines at once.
+// Body is a message's octets: in memory when small, in a spool file when large.
+// It is immutable and may be read by several goroutines at once.
 type Body struct {
+	head   []byte // stands for the first skip octets of file
+	skip   int64
 	mem    []byte
 	file   *os.File
 	size   int64
@@ -35,12 +38,51 @@ func (b *Body) Size() int64 { return b.size }
 // that ends it.
 func (b *Body) HeaderSize() int64 { return b.header }
 
+// WithHeader returns a Body with another header block, blank line included, in
+// front of the same content. It takes b over: only the new Body is closed.
+func (b *Body) WithHeader(h []byte) *Body {
+	if b.file == nil {
+		content := b.mem[b.header:]
+		mem := make([]byte, 0, len(h)+len(content))
+		mem = append(append(mem, h...), content...)
+		return &Body{mem: mem, size: int64(len(mem)), header: int64(len(h))}
+	}
+	n := *b
+	n.head, n.header = h, int64(len(h))
+	if b.head == nil { // else skip counts the file's own header already
+		n.skip = b.header
+	}
+	n.size = b.size - b.header + n.header
+	return &n
+}
+
 // ReadAt implements io.ReaderAt.
 func (b *Body) ReadAt(p []byte, off int64) (int, error) {
-	if b.file != nil {
-		return io.NewSectionReader(b.file, 0, b.size).ReadAt(p, off)
+	if off < 0 {
+		return 0, errors.New("mta: negative offset in a body")
 	}
-	return bytes.NewReader(b.mem).ReadAt(p, off)
+	if off >= b.size {
+		return 0, io.EOF
+	}
+	want := len(p)
+	p = p[:min(int64(want), b.size-off)]
+	n := 0
+	switch {
+	case b.file == nil:
+		n = copy(p, b.mem[off:])
+	case off < int64(len(b.head)):
+		n = copy(p, b.head[off:])
+	}
+	if n < len(p) {
+		m, err := b.file.ReadAt(p[n:], off+int64(n)-int64(len(b.head))+b.skip)
+		if n += m; n < len(p) {
+			return n, err
+		}
+	}
+	if n < want {
+		return n, io.EOF
+	}
+	return n, nil
 }
 
 // Reader reads from the start; readers are independent of each other.
@@ -55,14 +97,18 @@ func (b *Body) Header() ([]byte, error) {
 	if b.file == nil {
 		return b.mem[:b.header:b.header], nil
 	}
+	if b.head != nil {
+		return b.head, nil
+	}
 	h := make([]byte, b.header)
 	_, err := b.file.ReadAt(h, 0)
 	return h, err
 }
 
-// Path is the spool file's name, empty for a Body in memory.
+// Path is the name of the spool file that holds exactly these octets, empty when
+// there is none: in memory, or with a header that is not the file's.
 func (b *Body) Path() string {
-	if b.file == nil {
+	if b.file == nil || b.head != nil {
 		return ""
 	}
 	return b.file.Name()

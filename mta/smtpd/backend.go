@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 
+	"facteur/auth"
 	"facteur/mta"
 	"facteur/storage/message"
 )
@@ -12,24 +13,32 @@ import (
 // Recipients knows the hosted addresses.
 type Recipients interface {
 	// Check returns nil when mail for the address is taken: 550 5.1.1 for an unknown user, 550
-	// 5.7.1 for a domain that isn't ours, 452 4.2.2 over quota and so on otherwise.
+	// 5.7.1 for a domain that isn't ours, 452 4.2.2 over quota and so on otherwise. The address
+	// of <Postmaster> has no domain.
 	Check(ctx context.Context, p mta.Peer, from, to message.AddrSpec) *mta.Reply
 }
 
-// Verifier finds out who a message is from.
+// Verifier finds out who a message is from. An error is a fault of ours: the peer comes again.
 type Verifier interface {
 	Verify(ctx context.Context, m *mta.Message) (Facts, error)
 }
 
 // Deliverer makes a message durable for each of to in the account's mailboxes, or takes the promise to
-// (an alias that leads elsewhere goes to the queue). One Result for each of to, in order.
+// (an alias that leads elsewhere goes to the queue). One Result for each of to, in order. The body
+// is closed when it has returned.
 type Deliverer interface {
 	Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient, junk bool) []mta.Result
 }
 
-// Queue takes messages over durably.
+// Queue takes messages over durably. The body is closed when it has returned.
 type Queue interface {
 	Add(ctx context.Context, m *mta.Message) error
+}
+
+// Authenticator checks logins: *auth.Directory.
+type Authenticator interface {
+	Mechanisms(c auth.Client, plainOK bool) []string
+	Exchange(mechanism string, c auth.Client, plainOK bool) (auth.Exchange, error)
 }
 
 // Senders knows which addresses a login may write from.
@@ -40,4 +49,11 @@ type Senders interface {
 // Signer makes the DKIM-Signature header lines for a message of ours (both keys), CRLF ends.
 type Signer interface {
 	Sign(ctx context.Context, from message.AddrSpec, m *mta.Message) ([]byte, error)
+}
+
+// Allowance limits what an account may send: 1000 messages and 200 recipients it never wrote to before,
+// a day.
+type Allowance interface {
+	// Take counts a message, or returns the reply that refuses it; then nothing is counted.
+	Take(ctx context.Context, account string, to []mta.Recipient) *mta.Reply
 }

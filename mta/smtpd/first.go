@@ -1,0 +1,73 @@
+package smtpd
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"sync"
+	"time"
+
+	"facteur/mta"
+)
+
+// FirstContact asks unknown senders to come again in a while, which programs that only throw mail at
+// us never do. It is asked for nobody whose domain vouches for the message (one-time
+// codes come from those). What it knows is in memory: a restart costs strangers one more delay.
+type FirstContact struct {
+	Wait time.Duration // before the second try counts: 5 min
+	Keep time.Duration // how long a network that came again is known: 30 days
+	Max  int           // entries
+
+	mu    sync.Mutex
+	asked map[contact]time.Time      // when a sender first came
+	known map[netip.Prefix]time.Time // networks that came again, until
+}
+
+// contact is a network, a sender and its recipients, hashed: it has a fixed size whatever they are.
+type contact [16]byte
+
+const giveUp = 48 * time.Hour // then a second try is a first one again
+
+// Ask returns nil when the message may come in, and 451 when its sender is to come again.
+func (f *FirstContact) Ask(peer netip.Addr, env *mta.Envelope, now time.Time) *mta.Reply {
+	if !peer.IsValid() {
+		return nil
+	}
+	network := networks(peer)[1] // large senders try again from a neighbour
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Before(f.known[network]) {
+		f.known[network] = now.Add(f.Keep)
+		return nil
+	}
+	k := contactOf(network, env)
+	first, ok := f.asked[k]
+	switch {
+	case !ok || now.Sub(first) > giveUp:
+		if f.asked == nil || len(f.asked)+len(f.known) >= f.Max {
+			f.asked, f.known = make(map[contact]time.Time), make(map[netip.Prefix]time.Time)
+		}
+		f.asked[k] = now
+		return comeAgain(f.Wait)
+	case now.Sub(first) < f.Wait:
+		return comeAgain(f.Wait - now.Sub(first))
+	}
+	delete(f.asked, k)
+	f.known[network] = now.Add(f.Keep)
+	return nil
+}
+
+func comeAgain(in time.Duration) *mta.Reply {
+	return mta.NewReply(451, [3]int{4, 7, 1}, "We don't know you yet, please come again in %d seconds", int(in.Seconds()+1))
+}
+
+func contactOf(network netip.Prefix, env *mta.Envelope) contact {
+	h := sha256.New()
+	h.Write([]byte(network.String()))
+	h.Write([]byte{0})
+	h.Write([]byte(env.MailFrom.Key()))
+	for _, to := range env.To {
+		h.Write([]byte{0})
+		h.Write([]byte(to.Address.Key()))
+	}
+	return contact(h.Sum(nil)[:16])
+}

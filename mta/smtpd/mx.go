@@ -1,0 +1,107 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"facteur/mta"
+)
+
+// receive is what happens to a message at the MX, from its last octet to our reply.
+func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
+	// Who is it from? Asked before the header is touched: signatures cover it as it came.
+	var facts Facts
+	if c.s.Verifier != nil {
+		var err error
+		if facts, err = c.s.Verifier.Verify(ctx, m); err != nil {
+			return mta.TempFail(err)
+		}
+	}
+
+	// Do we want it?
+	d := Decide(facts, c.s.Policy)
+	if d.Action == Refuse {
+		return d.Reply
+	}
+	if c.s.First != nil && !facts.aligned() {
+		if r := c.s.First.Ask(m.Peer.Addr.Addr(), &m.Env, c.s.Now()); r != nil {
+			return r
+		}
+	}
+
+	// Only what we say ourselves may look like ours.
+	header, err := m.Body.Header()
+	if err != nil {
+		return mta.TempFail(err)
+	}
+	if clean := without(header, c.s.forged); len(clean) != len(header) {
+		m.Body = m.Body.WithHeader(clean)
+	}
+	m.Prefix = make([]byte, 0, 512+len(facts.AuthResults))
+	m.Prefix = append(m.Prefix, facts.AuthResults...)
+	m.Prefix = c.s.appendReceived(m.Prefix, m)
+
+	// Durable for everybody, or said otherwise.
+	results := c.s.Deliverer.Deliver(ctx, m, m.Env.To, d.Action == Quarantine)
+	r := c.settle(ctx, m, results)
+	if r.Positive() {
+		c.accepted(ctx, m, slog.String("spf", facts.SPF), slog.String("dmarc", facts.DMARC),
+			slog.String("author", facts.Author), slog.String("action", d.Action.String()), slog.String("why", d.Why))
+	}
+	return r
+}
+
+// settle makes one reply of one result for each recipient. SMTP knows only one for all of them: as soon
+// as somebody has the message, the peer must not send it again, and the others become the queue's,
+// which tries again or tells the sender.
+func (c *conn) settle(ctx context.Context, m *mta.Message, results []mta.Result) *mta.Reply {
+	if len(results) != len(m.Env.To) {
+		return mta.TempFail(errors.New("delivery gave no result for some recipients"))
+	}
+	var failed []mta.Recipient
+	var worst *mta.Reply
+	for _, r := range results {
+		if r.Err == nil {
+			continue
+		}
+		failed = append(failed, r.To)
+		c.s.Log.Info("delivery failed", "id", string(m.ID), "to", r.To.Address.String(), "reply", r.Err.Error())
+		// If one of them may work later, the peer is to come again for all: nothing is lost by that.
+		if worst == nil || worst.Permanent() && r.Err.Temporary() {
+			worst = r.Err
+		}
+	}
+	switch {
+	case len(failed) == 0:
+	case len(failed) == len(results):
+		return worst
+	default:
+		rest := *m
+		rest.Env.To = failed
+		if err := c.s.Queue.Add(ctx, &rest); err != nil {
+			return mta.TempFail(err) // some get it twice, which is better than not at all
+		}
+	}
+	return mta.NewReply(250, [3]int{2, 0, 0}, "Delivered as %s", m.ID)
+}
+
+// accepted and refused write the one line that every message gets.
+func (c *conn) accepted(ctx context.Context, m *mta.Message, more ...slog.Attr) {
+	if !c.s.Log.Enabled(ctx, slog.LevelInfo) {
+		return
+	}
+	attrs := append(c.attrs(m), slog.Int64("size", m.Size()))
+	c.s.Log.LogAttrs(ctx, slog.LevelInfo, "message accepted", append(attrs, more...)...)
+}
+
+func (c *conn) refused(ctx context.Context, m *mta.Message, size int64, r *mta.Reply) *mta.Reply {
+	c.s.event(Refused)
+	level := slog.LevelInfo
+	if r.Err != nil {
+		level = slog.LevelError
+	}
+	attrs := append(c.attrs(m), slog.Int64("size", size), slog.String("reply", r.Error()))
+	c.s.Log.LogAttrs(ctx, level, "message refused", attrs...)
+	return r
+}

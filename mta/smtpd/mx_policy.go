@@ -1,0 +1,55 @@
+package smtpd
+
+import "facteur/mta"
+
+// Policy is what the owner has set for the MX.
+type Policy struct {
+	IgnoreDMARC bool // domains' wishes are written down and not followed
+}
+
+// Action is what becomes of a message.
+type Action uint8
+
+const (
+	Accept     Action = iota
+	Quarantine        // into Junk
+	Refuse
+)
+
+func (a Action) String() string { return [...]string{"accept", "quarantine", "refuse"}[a] }
+
+// Decision is the outcome of Decide. Reply is set with Refuse.
+type Decision struct {
+	Action Action
+	Why    string
+	Reply  *mta.Reply
+}
+
+// Decide says what becomes of a message. It looks at nothing but its arguments.
+func Decide(f Facts, p Policy) Decision {
+	switch {
+	case f.FromFault != "":
+		// Without one author there is nobody DMARC could be asked about, and readers would show
+		// whichever they like (RFC 9989 leaves such messages to us).
+		return refuse("author", 550, [3]int{5, 6, 0}, "Refused: "+f.FromFault)
+	case f.DMARC != "fail":
+		return Decision{Action: Accept, Why: "dmarc " + f.DMARC}
+	case f.Override != "":
+		return Decision{Action: Accept, Why: "override: " + f.Override}
+	case p.IgnoreDMARC:
+		return Decision{Action: Accept, Why: "dmarc fail, ignored"}
+	case f.DMARCPolicy == "reject":
+		return refuse("dmarc reject", 550, [3]int{5, 7, 1},
+			"Refused: neither SPF nor DKIM shows that this is from "+f.DMARCDomain+", which asks to reject such mail (DMARC)")
+	case f.DMARCPolicy == "quarantine":
+		return Decision{Action: Quarantine, Why: "dmarc quarantine"}
+	}
+	return Decision{Action: Accept, Why: "dmarc fail, policy none"}
+}
+
+func refuse(why string, code int, enhanced [3]int, text string) Decision {
+	return Decision{Action: Refuse, Why: why, Reply: &mta.Reply{Code: code, Enhanced: enhanced, Text: text}}
+}
+
+// aligned reports that the author's domain vouches for the message.
+func (f Facts) aligned() bool { return f.DMARC == "pass" }

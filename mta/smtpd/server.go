@@ -1,0 +1,144 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"facteur/mta"
+)
+
+// Server serves the connections of one listener.
+type Server struct {
+	Config
+	crowd    *crowd
+	stopping atomic.Bool
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+	wg    sync.WaitGroup
+}
+
+// New checks cfg and returns a Server.
+func New(cfg Config) (*Server, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Observe == nil {
+		cfg.Observe = func(Event) {}
+	}
+	return &Server{Config: cfg, crowd: newCrowd(cfg.Limits), conns: make(map[*conn]struct{})}, nil
+}
+
+// Serve accepts connections from ln until ctx ends, each on its own goroutine. Then it closes ln,
+// tells waiting peers 421, gives transactions Limits.Shutdown to finish, and returns nil when
+// the last connection has gone. It may be called for several listeners.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	// Transactions outlive ctx: they end by themselves, or with work.
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	unhook := context.AfterFunc(ctx, func() { ln.Close() })
+	defer unhook()
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			s.wg.Add(1)
+			go s.handle(work, nc)
+		case ctx.Err() != nil:
+			s.drain(stop)
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("smtpd: accept: %w", err)
+		default: // out of file descriptors, a connection reset before we took it: not our end
+			s.Log.Error("accept failed", "listener", s.Kind.String(), "error", err)
+			time.Sleep(100 * time.Millisecond)
+		}
+	}
+}
+
+// drain waits for the connections to end, and ends them when it takes too long.
+func (s *Server) drain(stop context.CancelFunc) {
+	s.stopping.Store(true)
+	s.mu.Lock()
+	for c := range s.conns {
+		c.wake()
+	}
+	s.mu.Unlock()
+	late := time.AfterFunc(s.Limits.Shutdown, func() {
+		stop()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for c := range s.conns {
+			c.raw.Close()
+		}
+	})
+	s.wg.Wait()
+	late.Stop()
+}
+
+// handle is the life of a connection. Its recover is a seat belt: a bug in one session must not end
+// the others.
+func (s *Server) handle(ctx context.Context, nc net.Conn) {
+	defer s.wg.Done()
+	defer nc.Close()
+	defer func() {
+		if v := recover(); v != nil {
+			s.event(Panicked)
+			s.Log.Error("session failed", "listener", s.Kind.String(), "peer", nc.RemoteAddr().String(), "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	addr := addrPort(nc.RemoteAddr())
+	leave, reply := s.crowd.enter(addr.Addr())
+	if reply != nil {
+		s.turnAway(nc, reply)
+		return
+	}
+	defer leave()
+	s.event(Connected)
+	c := newConn(s, nc, addr)
+	s.track(c, true)
+	defer s.track(c, false)
+	defer c.release()
+	c.serve(ctx)
+}
+
+// turnAway answers one connection too many. On the TLS port there is nobody to talk to yet.
+func (s *Server) turnAway(nc net.Conn, r *mta.Reply) {
+	s.event(TurnedAway)
+	s.Log.Debug("connection turned away", "listener", s.Kind.String(), "peer", nc.RemoteAddr().String(), "reply", r.Text)
+	if s.Kind != Submissions {
+		nc.SetWriteDeadline(time.Now().Add(time.Second))
+		nc.Write(appendReply(nil, r))
+	}
+}
+
+func (s *Server) track(c *conn, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if on {
+		s.conns[c] = struct{}{}
+	} else {
+		delete(s.conns, c)
+	}
+}
+
+func (s *Server) event(w What) { s.Observe(Event{Listener: s.Kind.String(), What: w}) }
+
+// addrPort reads an address; one that is not TCP (a pipe in a test) is the zero value.
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		ap := t.AddrPort()
+		return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	return netip.AddrPort{}
+}

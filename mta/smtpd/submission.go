@@ -1,0 +1,63 @@
+package smtpd
+
+import (
+	"context"
+	"log/slog"
+
+	"facteur/mta"
+	"facteur/storage/message"
+)
+
+// submit is what happens to a message a user sends, from its last octet to our reply.
+func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
+	header, err := m.Body.Header()
+	if err != nil {
+		return mta.TempFail(err)
+	}
+
+	// The author is the login, or one of its addresses.
+	authors, fault := authorsOf(header)
+	if fault != "" {
+		return mta.NewReply(550, [3]int{5, 6, 0}, "Refused: %s", fault)
+	}
+	for _, a := range authors {
+		if r := c.mayWriteAs(ctx, a); r != nil {
+			return r
+		}
+	}
+
+	if c.s.Allowance != nil {
+		if r := c.s.Allowance.Take(ctx, c.login.Account, m.Env.To); r != nil {
+			return r
+		}
+	}
+
+	if fixed := c.s.fixUp(header, m); fixed != nil {
+		m.Body = m.Body.WithHeader(fixed)
+	}
+	m.Prefix = c.s.appendReceived(make([]byte, 0, 2048), m)
+	if c.s.Signer != nil {
+		signatures, err := c.s.Signer.Sign(ctx, authors[0], m)
+		if err != nil {
+			return mta.TempFail(err)
+		}
+		m.Prefix = append(m.Prefix, signatures...)
+	}
+
+	if err := c.s.Queue.Add(ctx, m); err != nil {
+		return storageFault(err)
+	}
+	c.accepted(ctx, m, slog.String("author", authors[0].String()))
+	return mta.NewReply(250, [3]int{2, 0, 0}, "Queued as %s", m.ID)
+}
+
+func (c *conn) mayWriteAs(ctx context.Context, author message.AddrSpec) *mta.Reply {
+	ok, err := c.s.Senders.MaySendAs(ctx, c.login.Account, author)
+	switch {
+	case err != nil:
+		return mta.TempFail(err)
+	case !ok:
+		return mta.NewReply(550, [3]int{5, 7, 1}, "From: <%s> is not an address of this login", author)
+	}
+	return nil
+}
