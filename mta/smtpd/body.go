@@ -33,17 +33,23 @@ func newCollector(l *Limits, dir string, binary bool) *collector {
 
 // write takes the next octets.
 func (c *collector) write(p []byte) {
+	before := c.size
 	c.size += int64(len(p))
 	if c.fault != nil {
 		return
 	}
-	if c.limits.Message > 0 && c.size > c.limits.Message {
+	large := over(c.size, c.limits.Message)
+	if large { // the first fault counts, wherever the network cuts the stream
+		p = p[:c.limits.Message-before]
+	}
+	if c.fault = c.check(p); c.fault != nil {
+		return
+	}
+	if large {
 		c.fault = replySize
 		return
 	}
-	if c.fault = c.check(p); c.fault == nil {
-		c.fault = c.keep(p)
-	}
+	c.fault = c.keep(p)
 }
 
 // check looks for line ends that are none (RFC 5321 2.3.8) and hands the header's lines on.
@@ -60,17 +66,18 @@ func (c *collector) check(p []byte) *mta.Reply {
 		if c.crs && len(line) > 0 {
 			return replyBareLine
 		}
+		text := line
 		if j := bytes.IndexByte(line, '\r'); j >= 0 {
-			if j != len(line)-1 {
-				return replyBareLine
-			}
+			text = line[:j]
 			c.crs = true
-			line = line[:j]
 		}
 		if !c.head.done {
-			if r := c.head.text(line, c.limits); r != nil {
+			if r := c.head.text(text, c.limits); r != nil {
 				return r
 			}
+		}
+		if c.crs && len(text) < len(line)-1 {
+			return replyBareLine
 		}
 		if i < 0 {
 			return nil

@@ -23,11 +23,12 @@ func (k Kind) String() string { return [...]string{"mx", "submission", "submissi
 // Config of a Server. The parts that a kind of listener doesn't use stay nil.
 type Config struct {
 	Kind      Kind
-	Hostname  string      // in the greeting, Received, and as authserv-id
-	TLS       *tls.Config // nil: no STARTTLS
-	PlainAuth bool        // AUTH without TLS is allowed (tests on loopback)
-	SpoolDir  string      // for bodies over Limits.Memory; on the file system of queue and mail
-	Limits    Limits      // DefaultLimits(Kind)
+	Hostname  string       // in the greeting, Received, and as authserv-id
+	TLS       *tls.Config  // nil: no STARTTLS
+	PlainAuth bool         // AUTH without TLS is allowed (tests on loopback)
+	SpoolDir  string       // for bodies over Limits.Memory; on the file system of queue and mail
+	Free      func() error // why there is no room on the disk for more mail; nil: not asked
+	Limits    Limits       // DefaultLimits(Kind)
 	Log       *slog.Logger
 	Now       func() time.Time // time.Now
 	Observe   func(Event)      // counters; may be nil

@@ -23,16 +23,17 @@ type conn struct {
 	raw  net.Conn
 	idle atomic.Bool // waiting for a command outside of a message
 
-	peer    mta.Peer
-	names   bool // the reverse name has been looked for
-	listed  *mta.Reply
-	looked  bool // the lists have been asked
-	state   state
-	env     mta.Envelope
-	chunks  *collector // between BDAT and BDAT LAST
-	login   *auth.Login
-	ends    time.Time // of the session
-	closing bool      // after the reply under way
+	peer     mta.Peer
+	names    bool // the reverse name has been looked for
+	listed   *mta.Reply
+	looked   bool // the lists have been asked
+	state    state
+	env      mta.Envelope
+	chunks   *collector // between BDAT and BDAT LAST
+	login    *auth.Login
+	ends     time.Time // of the session
+	closing  bool      // after the reply under way
+	quitting bool      // the peer said QUIT
 
 	messages, errors, unknown, useless int
 }
@@ -85,10 +86,11 @@ func (c *conn) serve(ctx context.Context) {
 			}
 		}
 	}
-	c.flush()
-	// A close with unread octets is a reset, and the peer may lose our last reply to it.
-	if t, ok := c.raw.(*net.TCPConn); ok && len(c.buffered()) > 0 {
-		t.CloseWrite()
+	if c.flush() != nil || !c.closing || c.quitting || c.s.stopping.Load() {
+		return
+	}
+	if t, ok := c.raw.(*net.TCPConn); ok && t.CloseWrite() == nil {
+		c.linger()
 	}
 }
 
@@ -167,9 +169,12 @@ func (c *conn) say(r *mta.Reply) {
 }
 
 // answer replies to a command, and makes those pay who make mistakes: later answers, then
-// none. The useless ones are counted elsewhere.
+// none. The cause of a fault of ours is logged here and nowhere else.
 func (c *conn) answer(ctx context.Context, r *mta.Reply) {
 	c.say(r)
+	if r.Err != nil {
+		c.s.Log.Error("command failed", "listener", c.peer.Listener, "peer", c.peer.Addr.String(), "login", c.peer.Login, "error", r)
+	}
 	if r.Code < 500 || c.closing {
 		return
 	}

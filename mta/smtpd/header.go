@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"strings"
+	"unicode/utf8"
 
 	"facteur/storage/message"
 )
@@ -134,6 +135,9 @@ func skipCFWS(v []byte) ([]byte, bool) {
 // sameHost compares host names in A-labels, lower case and without a final dot. What is no name at all
 // counts as ours: nobody needs it.
 func sameHost(a, b string) bool {
+	if !utf8.ValidString(a) {
+		return true
+	}
 	a, err := message.ASCIIDomain(strings.TrimSpace(a))
 	if err != nil {
 		return true

@@ -32,6 +32,11 @@ func (c *conn) mail(ctx context.Context, arg string) *mta.Reply {
 		}
 		env.MailFrom = from
 	}
+	if c.s.Free != nil {
+		if err := c.s.Free(); err != nil {
+			return storageFault(err)
+		}
+	}
 	if c.s.Kind == MX {
 		if r := c.crowdMX(ctx); r != nil {
 			return r
@@ -121,13 +126,11 @@ func (c *conn) admit(ctx context.Context, to message.AddrSpec) bool {
 	if r == nil {
 		return true
 	}
-	if r.Err != nil {
-		c.s.Log.Error("recipient check failed", "peer", c.peer.Addr.String(), "to", to.String(), "error", r.Err)
-	}
-	c.say(r)
 	if !r.Permanent() {
+		c.answer(ctx, r)
 		return false
 	}
+	c.say(r)
 	c.s.Log.Info("recipient refused", "peer", c.peer.Addr.String(), "from", c.env.MailFrom.String(), "to", to.String(), "reply", r.Error())
 	c.unknown++
 	switch limit := c.s.Limits.Unknown; {

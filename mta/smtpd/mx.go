@@ -103,5 +103,8 @@ func (c *conn) refused(ctx context.Context, m *mta.Message, size int64, r *mta.R
 	}
 	attrs := append(c.attrs(m), slog.Int64("size", size), slog.String("reply", r.Error()))
 	c.s.Log.LogAttrs(ctx, level, "message refused", attrs...)
+	if r.Err != nil { // logged with its cause; what goes on is for the peer
+		return &mta.Reply{Code: r.Code, Enhanced: r.Enhanced, Text: r.Text}
+	}
 	return r
 }

@@ -14,6 +14,7 @@ const (
 	authLineMax = 12288    // RFC 4954 4.3
 	drainMax    = 64 << 10 // of a line too long, before we give up on it
 	writeWait   = 60 * time.Second
+	lingerWait  = 2 * time.Second
 )
 
 var (
@@ -24,11 +25,10 @@ var (
 // wire reads and writes a connection. What we answer is kept back until we have to wait for the
 // peer, so that the replies to pipelined commands leave together (RFC 2920 3.2).
 type wire struct {
-	conn     net.Conn
-	in       *[windowSize]byte
-	r, w     int // in[r:w] has been read and not used
-	out      []byte
-	deadline time.Time // of reading
+	conn net.Conn
+	in   *[windowSize]byte
+	r, w int // in[r:w] has been read and not used
+	out  []byte
 }
 
 // windows are handed from one connection to the next.
@@ -105,4 +105,16 @@ func (w *wire) skipLine() error {
 		}
 	}
 	return errors.New("a line without an end")
+}
+
+// linger reads on for a moment after our last words: closing a connection with octets of the peer
+// unread resets it, and those words would be lost.
+func (w *wire) linger() {
+	w.conn.SetReadDeadline(time.Now().Add(lingerWait))
+	for n := 0; n < drainMax; n += w.w {
+		w.r, w.w = 0, 0
+		if w.fill() != nil {
+			return
+		}
+	}
 }

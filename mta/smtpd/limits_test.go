@@ -1,0 +1,504 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"facteur/mta"
+	"facteur/mta/dns"
+	"facteur/storage/message"
+)
+
+func TestCrowd(t *testing.T) {
+	c := newCrowd(Limits{PerAddress: 2, Sessions: 30})
+	var leave []func()
+	enter := func(addr string, n int) (in int) {
+		for range n {
+			l, r := c.enter(netip.MustParseAddr(addr))
+			if r == nil {
+				in++
+				leave = append(leave, l)
+			}
+		}
+		return in
+	}
+	for _, s := range []struct {
+		addr      string
+		try, want int
+	}{
+		{"192.0.2.1", 3, 2},       // its own share
+		{"192.0.2.2", 3, 2},       // a neighbour has one too
+		{"192.0.2.3", 3, 2},       //
+		{"192.0.2.4", 3, 0},       // the /26 has its three
+		{"192.0.2.64", 3, 2},      // the next /26 has not
+		{"2001:db8::1", 3, 2},     //
+		{"2001:db8::2", 3, 0},     // the same /64
+		{"2001:db8:0:1::1", 3, 2}, //
+		{"2001:db8:1::1", 99, 2},  //
+		{"198.51.100.1", 3, 2},    //
+		{"198.51.100.64", 3, 2},   //
+		{"198.51.100.128", 3, 2},  //
+		{"198.51.100.192", 3, 2},  //
+		{"203.0.113.1", 3, 2},     //
+		{"203.0.113.64", 3, 2},    //
+		{"203.0.113.128", 3, 2},   //
+		{"203.0.113.192", 3, 2},   //
+		{"100.64.0.1", 3, 0},      // all sessions are taken
+	} {
+		if got := enter(s.addr, s.try); got != s.want {
+			t.Errorf("%s: %d of %d entered, want %d", s.addr, got, s.try, s.want)
+		}
+	}
+	for _, l := range leave {
+		l()
+	}
+	if len(c.here) != 0 || c.total != 0 {
+		t.Errorf("after all left: %v, %d", c.here, c.total)
+	}
+}
+
+func TestMessagesPerMinute(t *testing.T) {
+	c := newCrowd(Limits{PerMinute: 2})
+	now := time.Unix(60, 0)
+	a := netip.MustParseAddr("192.0.2.1")
+	for i, want := range []bool{true, true, false} {
+		if got := c.message(a, now) == nil; got != want {
+			t.Errorf("message %d: %v", i, got)
+		}
+	}
+	if r := c.message(a, now.Add(time.Minute)); r != nil {
+		t.Errorf("a minute later: %v", r)
+	}
+}
+
+// pipe starts one session over a pipe, in the bubble of a synctest.
+func pipe(t *testing.T, cfg Config) (*peer, context.CancelFunc, chan struct{}) {
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	s.wg.Add(1)
+	go func() {
+		s.handle(ctx, theirs)
+		close(done)
+	}()
+	return &peer{t: t, conn: ours}, cancel, done
+}
+
+func TestTimeouts(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		act  func(*peer)
+		want time.Duration
+		says string
+	}{
+		{"says nothing", func(*peer) {}, 5 * time.Minute, "421 4.4.2"},
+		{"an octet a minute", func(p *peer) {
+			go func() {
+				for {
+					time.Sleep(time.Minute)
+					if _, err := io.WriteString(p.conn, "x"); err != nil {
+						return
+					}
+				}
+			}()
+		}, 5 * time.Minute, "421 4.4.2"},
+		{"NOOP every four minutes", func(p *peer) {
+			go func() {
+				for {
+					time.Sleep(4 * time.Minute)
+					if _, err := io.WriteString(p.conn, "NOOP\r\n"); err != nil {
+						return
+					}
+				}
+			}()
+		}, 30 * time.Minute, "421 4.4.2"},
+		{"a message of ten octets a second", func(p *peer) {
+			p.ask("EHLO x", "250")
+			p.ask("MAIL FROM:<a@example.org>", "250")
+			p.ask("RCPT TO:<b@example.test>", "250")
+			p.ask("DATA", "354")
+			go func() {
+				for {
+					time.Sleep(time.Second)
+					if _, err := io.WriteString(p.conn, "12345678\r\n"); err != nil {
+						return
+					}
+				}
+			}()
+		}, time.Minute, "421 4.4.2"},
+		{"a message that never ends", func(p *peer) {
+			p.ask("EHLO x", "250")
+			p.ask("MAIL FROM:<a@example.org>", "250")
+			p.ask("RCPT TO:<b@example.test>", "250")
+			p.ask("DATA", "354")
+			go func() {
+				line := strings.Repeat("x", 8000) + "\r\n"
+				for {
+					time.Sleep(time.Second)
+					if _, err := io.WriteString(p.conn, line); err != nil {
+						return
+					}
+				}
+			}()
+		}, 10 * time.Minute, "421 4.4.2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := &backend{}
+			cfg := testConfig(t, MX, b)
+			cfg.Limits = DefaultLimits(MX)
+			cfg.Limits.Greet, cfg.Limits.Header, cfg.Limits.Fields = 0, 0, 0
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				p, cancel, done := pipe(t, cfg)
+				defer cancel()
+				p.want("220")
+				c.act(p)
+				for {
+					if r := p.reply(); !strings.HasPrefix(r, "250") {
+						if !strings.HasPrefix(r, c.says) {
+							t.Errorf("said %q", r)
+						}
+						break
+					}
+				}
+				if took := time.Since(began); took < c.want || took > c.want+time.Minute {
+					t.Errorf("ended after %v, want %v", took, c.want)
+				}
+				p.conn.Close()
+				<-done
+				time.Sleep(10 * time.Minute) // whoever still writes finds the end
+			})
+			if len(b.messages()) > 0 {
+				t.Error("an incomplete message was taken")
+			}
+		})
+	}
+}
+
+func TestErrorsAreSlowed(t *testing.T) {
+	cfg := testConfig(t, MX, &backend{})
+	cfg.Limits.Delay = time.Second
+	synctest.Test(t, func(t *testing.T) {
+		p, cancel, done := pipe(t, cfg)
+		defer cancel()
+		p.want("220")
+		began := time.Now()
+		for i := 1; i < 10; i++ {
+			p.ask("FOO", "500")
+		}
+		if took := time.Since(began); took != 7*time.Second { // two are free
+			t.Errorf("nine errors took %v", took)
+		}
+		p.ask("FOO", "500")
+		p.want("421")
+		p.conn.Close()
+		<-done
+	})
+}
+
+func TestTalkingBeforeTheGreeting(t *testing.T) {
+	cfg := testConfig(t, MX, &backend{})
+	cfg.Limits.Greet = 300 * time.Millisecond
+	synctest.Test(t, func(t *testing.T) {
+		p, cancel, done := pipe(t, cfg)
+		defer cancel()
+		p.send("EHLO spam.example.org\r\n")
+		p.want("554 5.5.1")
+		<-done
+		p.conn.Close()
+
+		p, cancel, done = pipe(t, cfg)
+		defer cancel()
+		p.want("220")
+		p.ask("QUIT", "221")
+		<-done
+	})
+}
+
+// A message cut off by the end of the connection is none, and leaves nothing on disk.
+func TestTruncated(t *testing.T) {
+	for _, text := range []string{
+		"DATA\r\nSubject: x\r\n\r\ntext\r\n",
+		"DATA\r\nSubject: x\r\n\r\ntext\r\n.",
+		"DATA\r\nSubject: x\r\n\r\ntext\r\n.\r",
+		"BDAT 1000 LAST\r\nSubject: x\r\n\r\n",
+		"BDAT 14\r\nSubject: x\r\n\r\n",
+		"DATA\r\nSubject: x\r\n\r\n" + strings.Repeat("0123456789\r\n", 1000),
+		"BDAT 100000 LAST\r\nSubject: x\r\n\r\n" + strings.Repeat("0123456789\r\n", 1000),
+	} {
+		b := &backend{}
+		cfg := testConfig(t, MX, b)
+		cfg.Limits.Memory = 1000
+		synctest.Test(t, func(t *testing.T) {
+			p, cancel, done := pipe(t, cfg)
+			defer cancel()
+			p.want("220")
+			p.ask("EHLO x", "250")
+			p.ask("MAIL FROM:<a@example.org>", "250")
+			p.ask("RCPT TO:<b@example.test>", "250")
+			go io.Copy(io.Discard, p.conn)
+			p.send(text)
+			p.conn.Close()
+			<-done
+		})
+		if got := b.messages(); len(got) > 0 {
+			t.Errorf("%.20q was taken: %+v", text, got)
+		}
+		leftovers(t, cfg.SpoolDir)
+	}
+}
+
+// Stopping lets a transaction finish and sends the others away.
+func TestShutdown(t *testing.T) {
+	b := &backend{wait: make(chan struct{})}
+	s, err := New(testConfig(t, MX, b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx, ln) }()
+
+	idle, busy := dial(t, ln.Addr().String()), dial(t, ln.Addr().String())
+	idle.want("220")
+	idle.ask("EHLO x", "250")
+	busy.want("220")
+	busy.ask("EHLO x", "250")
+	busy.ask("MAIL FROM:<a@example.org>", "250")
+	busy.ask("RCPT TO:<b@example.test>", "250")
+	busy.ask("DATA", "354")
+	cancel()
+	idle.want("421 4.3.2")
+	if _, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+		t.Error("still listening")
+	}
+	busy.send("Subject: x\r\n\r\n.\r\n")
+	close(b.wait)
+	busy.want("250")
+	busy.want("421 4.3.2")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if len(b.messages()) != 1 {
+		t.Error("the message under way was lost")
+	}
+}
+
+// Who doesn't come to an end is ended.
+func TestShutdownLate(t *testing.T) {
+	cfg := testConfig(t, MX, &backend{})
+	cfg.Limits.Shutdown = time.Millisecond
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx, ln) }()
+	p := dial(t, ln.Addr().String())
+	p.want("220")
+	p.ask("EHLO x", "250")
+	p.ask("MAIL FROM:<a@example.org>", "250")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// panics is a part with a bug.
+type panics struct{ backend }
+
+func (*panics) Check(context.Context, mta.Peer, message.AddrSpec, message.AddrSpec) *mta.Reply {
+	panic("a bug")
+}
+
+func TestPanicEndsOneSession(t *testing.T) {
+	b := &backend{}
+	cfg := testConfig(t, MX, b)
+	cfg.Recipients = &panics{}
+	var mu sync.Mutex
+	var events []What
+	cfg.Observe = func(e Event) {
+		mu.Lock()
+		defer mu.Unlock()
+		events = append(events, e.What)
+	}
+	addr := start(t, cfg)
+	other, p := dial(t, addr), dial(t, addr)
+	other.want("220")
+	p.want("220")
+	p.ask("EHLO x", "250")
+	p.ask("MAIL FROM:<a@example.org>", "250")
+	p.send("RCPT TO:<b@example.test>\r\n")
+	if r := p.reply(); r != "EOF" {
+		t.Errorf("said %q", r)
+	}
+	other.ask("NOOP", "250")
+	mu.Lock()
+	defer mu.Unlock()
+	if fmt.Sprint(events) != fmt.Sprint([]What{Connected, Connected, Panicked}) {
+		t.Errorf("events %v", events)
+	}
+}
+
+func TestFullDisk(t *testing.T) {
+	cfg := testConfig(t, MX, &backend{})
+	full := errors.New("disk is full")
+	cfg.Free = func() error { return full }
+	p := dial(t, start(t, cfg))
+	p.want("220")
+	p.ask("EHLO x", "250")
+	p.ask("MAIL FROM:<a@example.org>", "452 4.3.1")
+	full = nil // recovery needs no restart
+	p.ask("MAIL FROM:<a@example.org>", "250")
+}
+
+// zone answers A questions.
+type zone map[string]string
+
+func (z zone) IPv4(_ context.Context, name string) (dns.Answer[netip.Addr], error) {
+	if a, ok := z[name]; ok {
+		return dns.Answer[netip.Addr]{Records: []netip.Addr{netip.MustParseAddr(a)}}, nil
+	}
+	if a, ok := z["*"]; ok && strings.HasSuffix(name, ".wild.test") {
+		return dns.Answer[netip.Addr]{Records: []netip.Addr{netip.MustParseAddr(a)}}, nil
+	}
+	if strings.HasSuffix(name, ".down.test") {
+		return dns.Answer[netip.Addr]{}, &dns.Error{Name: name, Type: "A", Kind: dns.Temporary}
+	}
+	return dns.Answer[netip.Addr]{}, &dns.Error{Name: name, Type: "A", Kind: dns.NXDomain}
+}
+
+func TestLists(t *testing.T) {
+	z := zone{
+		"1.2.0.192.bl.test":     "127.0.0.2",
+		"2.2.0.192.bl.test":     "127.255.255.254",
+		"3.2.0.192.bl.test":     "127.0.0.2",
+		"3.2.0.192.wl.test":     "127.0.0.3",
+		"4.2.0.192.codes.test":  "127.0.0.9",
+		"5.2.0.192.parked.test": "203.0.113.1",
+		"1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.bl.test": "127.0.0.2",
+		"*": "127.0.0.2",
+	}
+	now := time.Unix(0, 0)
+	lists := func(l ...List) *Lists {
+		return &Lists{DNS: z, Lists: l, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now }}
+	}
+	bl, wl := List{Zone: "bl.test"}, List{Zone: "wl.test", Allow: true}
+	only := List{Zone: "codes.test", Codes: []netip.Prefix{netip.MustParsePrefix("127.0.0.2/32")}}
+	for _, c := range []struct {
+		name  string
+		lists *Lists
+		addr  string
+		want  bool
+	}{
+		{"listed", lists(bl), "192.0.2.1", true},
+		{"listed, IPv6", lists(bl), "2001:db8::1", true},
+		{"not listed", lists(bl), "192.0.2.9", false},
+		{"on both", lists(bl, wl), "192.0.2.3", false},
+		{"another code", lists(only), "192.0.2.4", false},
+		{"lists everybody", lists(List{Zone: "wild.test"}), "192.0.2.1", false},
+		{"no code at all", lists(List{Zone: "parked.test"}), "192.0.2.5", false},
+		{"no answer", lists(List{Zone: "down.test"}), "192.0.2.1", false},
+	} {
+		r := c.lists.Check(t.Context(), netip.MustParseAddr(c.addr))
+		if (r != nil) != c.want {
+			t.Errorf("%s: %v", c.name, r)
+		}
+	}
+	l := lists(bl)
+	if r := l.Check(t.Context(), netip.MustParseAddr("192.0.2.2")); r != nil {
+		t.Errorf("we may not ask, and take it for a hit: %v", r)
+	}
+	if r := l.Check(t.Context(), netip.MustParseAddr("192.0.2.1")); r != nil {
+		t.Errorf("asked a suspended list: %v", r)
+	}
+	now = now.Add(2 * listSuspend)
+	if r := l.Check(t.Context(), netip.MustParseAddr("192.0.2.1")); r == nil {
+		t.Error("suspended for ever")
+	}
+}
+
+// Who is on a list is heard by the postmaster alone.
+func TestListedPeer(t *testing.T) {
+	cfg := testConfig(t, MX, &backend{})
+	cfg.Lists = &Lists{DNS: zone{"1.0.0.127.bl.test": "127.0.0.2"}, Lists: []List{{Zone: "bl.test"}}, Log: cfg.Log, Now: time.Now}
+	cfg.Lists.proven = map[string]time.Time{"bl.test": time.Now().Add(time.Hour)}
+	p := dial(t, start(t, cfg))
+	p.want("220")
+	p.ask("EHLO x", "250")
+	p.ask("MAIL FROM:<a@example.org>", "250")
+	p.ask("RCPT TO:<bob@example.test>", "550 5.7.1 127.0.0.1 is listed by bl.test")
+	p.ask("RCPT TO:<postmaster@example.test>", "250")
+}
+
+func TestFirstContact(t *testing.T) {
+	f := &FirstContact{Wait: 5 * time.Minute, Keep: 30 * 24 * time.Hour, Max: 100}
+	now := time.Unix(0, 0)
+	from := func(s string) *mta.Envelope {
+		return &mta.Envelope{MailFrom: message.AddrSpec{Local: s, Domain: "example.org"}, To: []mta.Recipient{{Address: message.AddrSpec{Local: "bob", Domain: "example.test"}}}}
+	}
+	for i, s := range []struct {
+		after time.Duration
+		addr  string
+		from  string
+		in    bool
+	}{
+		{0, "192.0.2.1", "ann", false},
+		{time.Minute, "192.0.2.1", "ann", false},
+		{5 * time.Minute, "192.0.2.2", "ann", true}, // from a neighbour
+		{0, "192.0.2.1", "joe", true},               // the network is known now
+		{0, "198.51.100.1", "ann", false},
+		{72 * time.Hour, "198.51.100.1", "ann", false}, // long forgotten
+		{31 * 24 * time.Hour, "192.0.2.1", "zoe", false},
+	} {
+		now = now.Add(s.after)
+		if r := f.Ask(netip.MustParseAddr(s.addr), from(s.from), now); (r == nil) != s.in {
+			t.Errorf("step %d: %v", i, r)
+		}
+	}
+	for i := range 1000 {
+		f.Ask(netip.MustParseAddr("203.0.113.1"), from(fmt.Sprint(i)), now)
+	}
+	if n := len(f.asked) + len(f.known); n > 100 {
+		t.Errorf("remembers %d senders", n)
+	}
+}
+
+// An aligned sender is never asked to wait.
+func TestFirstContactAligned(t *testing.T) {
+	for _, c := range []struct{ dmarc, want string }{{"pass", "250"}, {"none", "451 4.7.1"}} {
+		b := &backend{facts: Facts{DMARC: c.dmarc}}
+		cfg := testConfig(t, MX, b)
+		cfg.First = &FirstContact{Wait: time.Minute, Keep: time.Hour, Max: 10}
+		p := dial(t, start(t, cfg))
+		p.want("220")
+		p.ask("EHLO x", "250")
+		p.ask("MAIL FROM:<a@example.org>", "250")
+		p.ask("RCPT TO:<bob@example.test>", "250")
+		p.ask("DATA", "354")
+		p.ask("Subject: x\r\n\r\n.", c.want)
+	}
+}
