@@ -136,6 +136,10 @@ func (d *Directory) start(ctx context.Context) error {
 	return d.reload(ctx)
 }
 
+// Key returns 32 random octets that are the same for as long as this server.db lives, and others
+// for each purpose: for signatures that only we have to know again, such as SRS addresses.
+func (d *Directory) Key(purpose string) []byte { return hmacSHA256(d.secret, []byte(purpose)) }
+
 // Run writes down what logins left, ends those whose app password has expired and forgets old
 // failures, every minute until ctx ends.
 func (d *Directory) Run(ctx context.Context) error {

@@ -1,0 +1,141 @@
+package mda
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"facteur/mta"
+	"facteur/storage"
+	"facteur/storage/message"
+)
+
+// atOnce is how many copies of one message are stored side by side.
+const atOnce = 8
+
+// Deliver makes a message durable for each of to: stored in the accounts' mailboxes, or handed to the queue
+// where an address leads elsewhere. One Result for each of to, in order; without an error we are
+// responsible now. It blocks on fsync. junk files it in the accounts' junk mailboxes.
+func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient, junk bool) []mta.Result {
+	p := a.planFor(ctx, m, to)
+	// The queue comes first: when it can't take its part, nobody has the message yet, and the sender
+	// may come again.
+	for _, r := range p.routes {
+		if r.err == nil && len(r.remote) > 0 {
+			r.err = a.queue(ctx, m, r.to, r.from, r.remote)
+		}
+	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, c := range p.parcels {
+		if p.wanted(c) {
+			group.Go(func() error {
+				c.err = a.store(ctx, m, c, junk)
+				return nil
+			})
+		}
+	}
+	group.Wait() // the errors are in the parcels
+
+	results := make([]mta.Result, len(to))
+	for i, r := range p.routes {
+		results[i] = mta.Result{To: r.to, At: a.cfg.Now()}
+		if err := a.settle(ctx, m, r); err != nil {
+			results[i].Err = replyFor(err)
+		}
+	}
+	return results
+}
+
+// store delivers the copy of one account.
+func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel, junk bool) error {
+	acct, err := a.open(ctx, c.account)
+	if err != nil {
+		return fmt.Errorf("open account %s: %w", c.account, err)
+	}
+	defer acct.Release()
+	mailboxes, flags, err := a.file(ctx, acct, c.detail, junk)
+	if err != nil {
+		return fmt.Errorf("file for %s: %w", c.account, err)
+	}
+	prefix := slices.Concat(returnPath(m.Env.MailFrom), deliveredTo(c.to), m.Prefix)
+	size := int64(len(prefix)) + m.Body.Size()
+	stored, err := acct.Deliver(ctx, storage.Delivery{
+		Prefix:    prefix,
+		Body:      m.Body,
+		BodySize:  m.Body.Size(),
+		Mailboxes: mailboxes,
+		Flags:     flags,
+		Internal:  m.Arrived,
+		OverQuota: m.Env.MailFrom.IsZero() && !m.Peer.Addr.IsValid(), // a report of our own
+	})
+	if limit := acct.Quota().Bytes; errors.Is(err, storage.ErrOverQuota) && limit > 0 && size > limit {
+		return mta.NewReply(552, [3]int{5, 2, 2}, "The message is larger than the whole mailbox may be")
+	}
+	if err != nil {
+		return fmt.Errorf("store for %s: %w", c.account, err)
+	}
+	for _, s := range stored {
+		a.cfg.Log.Info("delivered", "msg", m.ID, "from", m.Env.MailFrom.String(), "to", c.to[0].String(),
+			"account", c.account, "mailbox", s.Mailbox, "uid", s.UID, "path", s.Path, "size", size)
+	}
+	return nil
+}
+
+// queue adds a message with an ID of its own for the addresses that a recipient leads to. They inherit its
+// DSN parameters (RFC 3461 5.2.7).
+func (a *Agent) queue(ctx context.Context, m *mta.Message, rcpt mta.Recipient, from message.AddrSpec, targets []message.AddrSpec) error {
+	next := *m
+	next.ID = mta.NewID()
+	next.Env.MailFrom = from
+	next.Env.To = make([]mta.Recipient, len(targets))
+	for i, t := range targets {
+		next.Env.To[i] = mta.Recipient{Address: t, ORCPT: rcpt.ORCPT, Notify: rcpt.Notify}
+		next.Env.UTF8 = next.Env.UTF8 || t.NeedsUTF8()
+	}
+	next.Prefix = slices.Concat(deliveredTo([]message.AddrSpec{rcpt.Address}), m.Prefix)
+	if err := a.cfg.Forward.Add(ctx, &next); err != nil {
+		return fmt.Errorf("send on from %s: %w", rcpt.Address, err)
+	}
+	a.cfg.Log.Info("sent on", "msg", m.ID, "as", next.ID, "from", from.String(), "to", rcpt.Address.String(), "targets", targets)
+	return nil
+}
+
+// settle finds out how a recipient ended. Where only a part of what it leads to has the message, the queue
+// gets the rest: then the recipient as a whole is promised.
+func (a *Agent) settle(ctx context.Context, m *mta.Message, r *route) error {
+	if r.err != nil {
+		return r.err
+	}
+	var failed []message.AddrSpec
+	var errs []error
+	for _, c := range r.local {
+		if c.err == nil {
+			continue
+		}
+		errs = append(errs, c.err)
+		addr, err := message.ParseAddrSpec(c.account)
+		if err != nil {
+			return err
+		}
+		failed = append(failed, addr)
+	}
+	switch {
+	case len(errs) == 0:
+		return nil
+	case len(errs) == len(r.local) && len(r.remote) == 0:
+		return worst(errs)
+	}
+	a.cfg.Log.Warn("delivered in part, the queue has the rest", "msg", m.ID, "to", r.to.Address.String(), "err", errors.Join(errs...))
+	return a.queue(ctx, m, r.to, m.Env.MailFrom, failed)
+}
+
+// worst picks the error to answer with: a temporary one where there is one, since then it is worth
+// coming again.
+func worst(errs []error) error {
+	i := slices.IndexFunc(errs, func(err error) bool { return replyFor(err).Temporary() })
+	return errs[max(i, 0)]
+}
