@@ -58,6 +58,9 @@ type Result struct {
 	Peer      string // its address and port, for the log
 	Said      *Reply // what the peer said on success, for the log and the DSN
 	TLS       string // "TLSv1.3 TLS_AES_128_GCM_SHA256 verified", empty: in the clear
-	Relayed   bool   // handed to a server without DSN: the sender's NOTIFY=SUCCESS ends with "relayed"
-	At        time.Time
+	// Unreachable: no server of the destination could be spoken to, so whatever else is
+	// bound for it need not be tried now either.
+	Unreachable bool
+	Relayed     bool // handed to a server without DSN: the sender's NOTIFY=SUCCESS ends with "relayed"
+	At          time.Time
 }

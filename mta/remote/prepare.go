@@ -1,0 +1,91 @@
+package remote
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+
+	"facteur/mta"
+)
+
+// needs is what a message asks of every server on its way.
+type needs struct {
+	eightBit bool // octets over 127 in header or body
+	utf8     bool // a header with UTF-8 from an SMTPUTF8 session, or a local-part that is not ASCII
+	binary   bool // BODY=BINARYMIME: no rules for line ends and lengths
+}
+
+// study reads the message once.
+func study(m *mta.Message, to []mta.Recipient) (needs, error) {
+	n := needs{binary: m.Env.Encoding == mta.EncodingBinaryMIME, utf8: m.Env.MailFrom.NeedsUTF8()}
+	for _, r := range to {
+		n.utf8 = n.utf8 || r.Address.NeedsUTF8()
+	}
+	if m.Env.UTF8 && !n.utf8 {
+		// RFC 6531 3.2: a message that had SMTPUTF8 but holds nothing that needs it goes
+		// to any server.
+		header, err := m.Body.Header()
+		if err != nil {
+			return n, err
+		}
+		n.utf8 = !ascii(header) || !ascii(m.Prefix)
+	}
+	if b, ok := m.Body.Bytes(); ok {
+		n.eightBit = !ascii(b)
+		return n, nil
+	}
+	var err error
+	n.eightBit, err = has8Bit(m.Body.Reader())
+	return n, err
+}
+
+// prepare fits the message to what the session's server can take, or says with a
+// permanent reply why that cannot be.
+func (s *session) prepare(m *mta.Message, n needs, requireTLS bool) (*form, *mta.Reply) {
+	f := &form{msg: m, utf8: n.utf8, dsn: s.has("DSN")}
+	if n.utf8 && !s.has("SMTPUTF8") {
+		// RFC 6531 3.5, RFC 6533 4: no downgrade exists.
+		return nil, mta.NewReply(553, [3]int{5, 6, 7},
+			"The server %s takes no internationalised mail (SMTPUTF8), which this message needs", s.host)
+	}
+	size := m.Size()
+	eightBit := n.eightBit && !n.binary && s.has("8BITMIME")
+	if n.binary || n.eightBit && !s.has("8BITMIME") {
+		body, reply := s.reencode(m)
+		if reply != nil {
+			return nil, reply
+		}
+		f.body, size = bytes.NewReader(body), int64(len(body))
+	}
+	if limit := s.sizeLimit(); limit > 0 && size > limit {
+		return nil, mta.NewReply(552, [3]int{5, 3, 4},
+			"The message has %d octets, the server %s takes %d at most", size, s.host, limit)
+	}
+	f.mail = s.mailLine(f, eightBit, requireTLS, size)
+	return f, nil
+}
+
+// maxReencode is the largest message that is re-encoded in memory.
+const maxReencode = 64 << 20
+
+func (s *session) reencode(m *mta.Message) ([]byte, *mta.Reply) {
+	refuse := func(why string) *mta.Reply {
+		return mta.NewReply(554, [3]int{5, 6, 3},
+			"The server %s takes no 8-bit mail (8BITMIME), and this message can't be re-encoded: %s", s.host, why)
+	}
+	if m.Size() > maxReencode {
+		return nil, refuse("it is too large")
+	}
+	whole := make([]byte, 0, m.Size())
+	whole = append(whole, m.Prefix...)
+	buf := bytes.NewBuffer(whole)
+	if _, err := io.Copy(buf, m.Body.Reader()); err != nil {
+		return nil, mta.TempFail(fmt.Errorf("read the message to re-encode: %w", err))
+	}
+	out, err := to7Bit(buf.Bytes())
+	if errors.Is(err, errNotEncodable) {
+		return nil, refuse(err.Error())
+	}
+	return out, nil
+}

@@ -1,0 +1,244 @@
+package remote
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"mime"
+	"strings"
+)
+
+// errNotEncodable is wrapped by every error of to7Bit.
+var errNotEncodable = errors.New("no form in 7 bits")
+
+const maxMIMEDepth = 100
+
+// to7Bit re-encodes the parts of a message that hold octets over 127, for a
+// server without 8BITMIME (RFC 6152 3): text parts in quoted-printable, others in
+// base64. Parts without such octets stay as they are, octet for octet.
+//
+// It breaks DKIM signatures over the body, which RFC 6376 5.3 accepts for this
+// case. What may not be changed is refused: a header in 8 bits, and parts that are
+// signed (RFC 1847 2.1).
+func to7Bit(msg []byte) ([]byte, error) {
+	return partTo7Bit(msg, 0)
+}
+
+func partTo7Bit(part []byte, depth int) ([]byte, error) {
+	if plain(part) {
+		return part, nil
+	}
+	header, body := splitHeader(part)
+	switch {
+	case !ascii(header):
+		return nil, fmt.Errorf("%w: its header is not ASCII", errNotEncodable)
+	case depth > maxMIMEDepth:
+		return nil, fmt.Errorf("%w: its parts are nested too deep", errNotEncodable)
+	}
+	kind, params, err := mime.ParseMediaType(headerValue(header, "Content-Type"))
+	if kind == "" && err != nil {
+		kind = "text/plain" // RFC 2045 5.2: what is not understood is text
+	}
+	switch {
+	case kind == "multipart/signed" || kind == "multipart/encrypted":
+		return nil, fmt.Errorf("%w: a signed part is in 8 bits", errNotEncodable)
+	case strings.HasPrefix(kind, "multipart/") && params["boundary"] != "":
+		out, err := multipartTo7Bit(body, params["boundary"], depth)
+		if err != nil {
+			return nil, err
+		}
+		return append(setEncoding(header, "7bit"), out...), nil
+	case kind == "message/rfc822" || kind == "message/global":
+		out, err := partTo7Bit(body, depth+1)
+		if err != nil {
+			return nil, err
+		}
+		return append(setEncoding(header, "7bit"), out...), nil
+	}
+	switch strings.ToLower(strings.TrimSpace(headerValue(header, "Content-Transfer-Encoding"))) {
+	case "quoted-printable", "base64":
+		return nil, fmt.Errorf("%w: a part says it is encoded and holds 8-bit octets", errNotEncodable)
+	}
+	if strings.HasPrefix(kind, "text/") {
+		return append(setEncoding(header, "quoted-printable"), quotedPrintable(body)...), nil
+	}
+	return append(setEncoding(header, "base64"), base64Lines(body)...), nil
+}
+
+// plain reports whether DATA carries b unharmed: ASCII without NUL, in lines of at
+// most 998 octets that end with CRLF (RFC 5322 2.1.1, RFC 2045 2.7).
+func plain(b []byte) bool {
+	if !ascii(b) || bytes.IndexByte(b, 0) >= 0 {
+		return false
+	}
+	for len(b) > 0 {
+		end := bytes.Index(b, []byte("\r\n"))
+		line := b
+		if end >= 0 {
+			line, b = b[:end], b[end+2:]
+		} else {
+			b = nil
+		}
+		if len(line) > 998 || bytes.ContainsAny(line, "\r\n") {
+			return false
+		}
+	}
+	return true
+}
+
+// multipartTo7Bit re-encodes each part between the boundary's delimiter lines
+// (RFC 2046 5.1.1); preamble, delimiters and epilogue stay, 8-bit octets in them
+// become "?" since nobody reads those.
+func multipartTo7Bit(body []byte, boundary string, depth int) ([]byte, error) {
+	delimiter := []byte("--" + boundary)
+	var out []byte
+	start, inPart := 0, false
+	flush := func(end int) error {
+		chunk := body[start:end]
+		if !inPart {
+			out = append(out, maskNonASCII(chunk)...)
+			return nil
+		}
+		// The CRLF before a delimiter belongs to the delimiter.
+		tail := chunk[len(bytes.TrimSuffix(bytes.TrimSuffix(chunk, []byte("\n")), []byte("\r"))):]
+		p, err := partTo7Bit(chunk[:len(chunk)-len(tail)], depth+1)
+		out = append(append(out, p...), tail...)
+		return err
+	}
+	for at := 0; at < len(body); {
+		end := len(body)
+		if i := bytes.IndexByte(body[at:], '\n'); i >= 0 {
+			end = at + i + 1
+		}
+		if line := bytes.TrimRight(body[at:end], " \t\r\n"); bytes.HasPrefix(line, delimiter) {
+			last := string(line[len(delimiter):]) == "--"
+			if last || len(line) == len(delimiter) {
+				if err := flush(at); err != nil {
+					return nil, err
+				}
+				out = append(out, maskNonASCII(body[at:end])...)
+				start, inPart = end, !last
+			}
+		}
+		at = end
+	}
+	err := flush(len(body))
+	return out, err
+}
+
+func maskNonASCII(b []byte) []byte {
+	if ascii(b) {
+		return b
+	}
+	out := bytes.Clone(b)
+	for i, c := range out {
+		if c >= 0x80 {
+			out[i] = '?'
+		}
+	}
+	return out
+}
+
+// splitHeader cuts a part after the blank line that ends its header.
+func splitHeader(part []byte) (header, body []byte) {
+	if bytes.HasPrefix(part, []byte("\r\n")) {
+		return part[:2], part[2:]
+	}
+	if i := bytes.Index(part, []byte("\r\n\r\n")); i >= 0 {
+		return part[:i+4], part[i+4:]
+	}
+	return part, nil
+}
+
+// headerValue is the unfolded value of the first field of a name.
+func headerValue(header []byte, name string) string {
+	for field := range fields(header) {
+		key, value, _ := strings.Cut(string(field), ":")
+		if strings.EqualFold(strings.TrimSpace(key), name) {
+			return strings.TrimSpace(strings.ReplaceAll(value, "\r\n", ""))
+		}
+	}
+	return ""
+}
+
+// fields yields a header's fields with their folded lines and line ends.
+func fields(header []byte) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		for start := 0; start < len(header); {
+			end := start
+			for {
+				i := bytes.IndexByte(header[end:], '\n')
+				if i < 0 {
+					end = len(header)
+					break
+				}
+				end += i + 1
+				if end == len(header) || header[end] != ' ' && header[end] != '\t' {
+					break
+				}
+			}
+			if !yield(header[start:end]) {
+				return
+			}
+			start = end
+		}
+	}
+}
+
+// setEncoding returns header with its Content-Transfer-Encoding replaced.
+func setEncoding(header []byte, encoding string) []byte {
+	var out []byte
+	for field := range fields(header) {
+		key, _, _ := bytes.Cut(field, []byte(":"))
+		if bytes.EqualFold(bytes.TrimSpace(key), []byte("Content-Transfer-Encoding")) {
+			continue
+		}
+		if len(bytes.TrimRight(field, "\r\n")) == 0 {
+			out = append(out, "Content-Transfer-Encoding: "+encoding+"\r\n"...)
+		}
+		out = append(out, field...)
+	}
+	return out
+}
+
+// quotedPrintable encodes text (RFC 2045 6.7), keeping its line ends.
+func quotedPrintable(b []byte) []byte {
+	const hex = "0123456789ABCDEF"
+	var out []byte
+	column := 0
+	put := func(s ...byte) {
+		if column+len(s) > 75 {
+			out = append(out, "=\r\n"...)
+			column = 0
+		}
+		out = append(out, s...)
+		column += len(s)
+	}
+	for i, c := range b {
+		switch {
+		case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
+		case c == '\n' && i > 0 && b[i-1] == '\r':
+			out = append(out, '\r', '\n')
+			column = 0
+		case (c == ' ' || c == '\t') && !bytes.HasPrefix(b[i+1:], []byte("\r\n")) && i+1 < len(b),
+			c > ' ' && c < 0x7f && c != '=':
+			put(c)
+		default:
+			put('=', hex[c>>4], hex[c&15])
+		}
+	}
+	return out
+}
+
+// base64Lines encodes in lines of 76 (RFC 2045 6.8).
+func base64Lines(b []byte) []byte {
+	out := make([]byte, 0, len(b)*4/3+len(b)/28+4)
+	for len(b) > 0 {
+		n := min(57, len(b))
+		out = base64.StdEncoding.AppendEncode(out, b[:n])
+		out = append(out, '\r', '\n')
+		b = b[n:]
+	}
+	return out
+}

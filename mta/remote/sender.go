@@ -1,0 +1,74 @@
+package remote
+
+import (
+	"crypto/x509"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Config of a Sender.
+type Config struct {
+	Log      *slog.Logger
+	Now      func() time.Time
+	Resolver Resolver
+	Hello    string // our name in EHLO, resolving to our address
+
+	Port     int      // of MX hosts: 25
+	Dial     DialFunc // nil: the network, from the addresses below
+	SourceV4 netip.Addr
+	SourceV6 netip.Addr
+
+	// SelfNames and SelfAddrs are this server as MX records know it: mail for a
+	// domain we don't host that leads here is a loop.
+	SelfNames []string
+	SelfAddrs []netip.Addr
+
+	Roots    *x509.CertPool // nil: those of the system
+	STS      *STS           // nil: no MTA-STS
+	Timeouts Timeouts
+
+	IdlePerHost int           // connections kept for reuse per destination: 4
+	IdleTime    time.Duration // for how long: 10 s
+}
+
+// Sender delivers to other servers. It is safe for concurrent use, and is the
+// queue's transport for domains that are not ours.
+type Sender struct {
+	cfg  Config
+	idle *pool
+
+	mu       sync.Mutex
+	outcomes map[string]TLSOutcome // by host name, see tls.go
+}
+
+// New returns a Sender.
+func New(cfg Config) *Sender {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Port == 0 {
+		cfg.Port = 25
+	}
+	if cfg.Dial == nil {
+		cfg.Dial = sourceDialer(cfg.SourceV4, cfg.SourceV6)
+	}
+	if cfg.IdlePerHost == 0 {
+		cfg.IdlePerHost = 4
+	}
+	if cfg.IdleTime == 0 {
+		cfg.IdleTime = 10 * time.Second
+	}
+	cfg.Timeouts = cfg.Timeouts.withDefaults()
+	return &Sender{cfg: cfg, idle: newPool(cfg.IdlePerHost, cfg.IdleTime), outcomes: map[string]TLSOutcome{}}
+}
+
+// Close closes the idle connections. Deliveries that run go on.
+func (s *Sender) Close() error {
+	s.idle.close()
+	return nil
+}

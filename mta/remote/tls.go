@@ -1,0 +1,147 @@
+package remote
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"facteur/mta"
+)
+
+// tlsLevel is how much TLS a connection must have.
+type tlsLevel uint8
+
+const (
+	tlsMay    tlsLevel = iota // RFC 7435: as good as the peer can, the clear if it can't
+	tlsVerify                 // STARTTLS, and a certificate for the host's name from a known CA
+	tlsNever                  // the owner's configuration of a smarthost
+)
+
+// tlsPolicy is what one MX of one domain must show.
+type tlsPolicy struct {
+	level  tlsLevel
+	source string // who demands it, for the log and the refusal: "MTA-STS", "REQUIRETLS"
+	err    error  // the host may not be used at all under the policy
+	report bool   // MTA-STS in mode testing: check the certificate, tell, deliver anyway
+}
+
+// demands is what the message itself asks of TLS.
+type demands struct {
+	require  bool // REQUIRETLS (RFC 8689 2)
+	optional bool // TLS-Required: No (RFC 8689 5): the sender prefers delivery to policy
+}
+
+func demandsOf(m *mta.Message) (demands, error) {
+	d := demands{require: m.Env.RequireTLS}
+	if d.require {
+		return d, nil // RFC 8689 4.1: REQUIRETLS wins over the header field
+	}
+	header, err := m.Body.Header()
+	if err != nil {
+		return d, err
+	}
+	d.optional = strings.EqualFold(headerValue(header, "TLS-Required"), "No")
+	return d, nil
+}
+
+// tlsPolicyFor decides about the TLS of one MX. It is the one place that does:
+// DANE (RFC 7672), when it comes, answers here before MTA-STS is asked (RFC 8461 2).
+func (s *Sender) tlsPolicyFor(ctx context.Context, domain string, h host, authentic bool, d demands) tlsPolicy {
+	if d.optional {
+		return tlsPolicy{level: tlsMay}
+	}
+	policy, found := s.stsPolicy(ctx, domain)
+	switch {
+	case found && policy.Mode == STSEnforce:
+		p := tlsPolicy{level: tlsVerify, source: "MTA-STS"}
+		if !policy.Matches(h.name) {
+			p.err = fmt.Errorf("the MTA-STS policy of %s does not list the server %s", domain, h.name)
+		}
+		return p
+	case d.require:
+		// RFC 8689 4.2.1: the server's name must itself be beyond doubt.
+		p := tlsPolicy{level: tlsVerify, source: "REQUIRETLS"}
+		if !authentic {
+			p.err = fmt.Errorf("neither DNSSEC nor MTA-STS vouches for %s as a server of %s", h.name, domain)
+		}
+		return p
+	case found && policy.Mode == STSTesting:
+		return tlsPolicy{level: tlsMay, source: "MTA-STS testing", report: true}
+	}
+	return tlsPolicy{level: tlsMay}
+}
+
+func (s *Sender) stsPolicy(ctx context.Context, domain string) (STSPolicy, bool) {
+	if s.cfg.STS == nil || strings.HasPrefix(domain, "[") {
+		return STSPolicy{}, false
+	}
+	return s.cfg.STS.Policy(ctx, domain)
+}
+
+// clientConfig is the TLS configuration for a host. The chain is checked by
+// ourselves in every case, so that opportunistic TLS too can tell what it got.
+func (s *Sender) clientConfig(name string, verify bool, verified *bool) *tls.Config {
+	return &tls.Config{
+		ServerName:         name,
+		MinVersion:         tls.VersionTLS12,
+		InsecureSkipVerify: true, // VerifyConnection does it
+		VerifyConnection: func(cs tls.ConnectionState) error {
+			err := verifyChain(cs, name, s.cfg.Roots, s.cfg.Now())
+			*verified = err == nil
+			if verify {
+				return err
+			}
+			return nil
+		},
+	}
+}
+
+func verifyChain(cs tls.ConnectionState, name string, roots *x509.CertPool, now time.Time) error {
+	if len(cs.PeerCertificates) == 0 {
+		return errors.New("no certificate")
+	}
+	inter := x509.NewCertPool()
+	for _, c := range cs.PeerCertificates[1:] {
+		inter.AddCert(c)
+	}
+	_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: inter, CurrentTime: now})
+	return err
+}
+
+// TLSOutcome is what TLS with one host came to the last time.
+type TLSOutcome struct {
+	Host   string
+	At     time.Time
+	TLS    string // as Result.TLS; empty: in the clear
+	Policy string // who demanded what; empty: nobody
+	Fault  string // why there was no TLS, or an unverified one
+}
+
+// maxOutcomes bounds the memory of outcomes; the oldest go.
+const maxOutcomes = 5000
+
+func (s *Sender) remember(o TLSOutcome) {
+	o.At = s.cfg.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.outcomes) >= maxOutcomes {
+		limit := o.At.Add(-time.Hour)
+		maps.DeleteFunc(s.outcomes, func(_ string, old TLSOutcome) bool { return old.At.Before(limit) })
+		if len(s.outcomes) >= maxOutcomes {
+			clear(s.outcomes)
+		}
+	}
+	s.outcomes[o.Host] = o
+}
+
+// Outcomes returns what TLS came to, by host name.
+func (s *Sender) Outcomes() map[string]TLSOutcome {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.outcomes)
+}

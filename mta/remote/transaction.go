@@ -1,0 +1,274 @@
+package remote
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"facteur/mta"
+)
+
+// outcome is how one transaction ended for one recipient.
+type outcome struct {
+	reply   *mta.Reply // the peer's words, or ours when it said nothing
+	ok      bool
+	retry   bool // nothing was decided: this recipient may be tried on another connection at once
+	relayed bool
+}
+
+// errLost wraps every break of the connection inside a transaction.
+var errLost = errors.New("connection lost")
+
+func lostReply(peer, phase string, err error) *mta.Reply {
+	return &mta.Reply{Code: 451, Enhanced: [3]int{4, 4, 2}, Err: fmt.Errorf("%s: %w: %w", phase, errLost, err),
+		Text: fmt.Sprintf("Connection with %s was lost or timed out %s", peer, phase)}
+}
+
+// transact sends one message to up to recipientLimit recipients: MAIL, RCPT, DATA
+// in one write where the peer has PIPELINING (RFC 2920 3.1), and the body once
+// somebody wants it. The outcomes are in the order of to.
+func (s *session) transact(f *form, to []mta.Recipient) []outcome {
+	s.used++
+	out := make([]outcome, len(to))
+	phase, data, err := s.envelope(f, to, out)
+	if err != nil {
+		// Before the data nothing is decided: the recipients may be tried elsewhere,
+		// those the peer has refused included.
+		s.fail(out, lostReply(s.host, phase, err), true)
+		return out
+	}
+	accepted := 0
+	for _, o := range out {
+		if o.ok {
+			accepted++
+		}
+	}
+	switch {
+	case data == nil: // MAIL or all of RCPT failed without PIPELINING
+		s.reset()
+	case data.Code == 354 && accepted == 0:
+		// RFC 2920 3.1: DATA was pipelined and taken though no RCPT was. An empty
+		// message closes the transaction; the peer refuses it or delivers to nobody.
+		if _, err := s.command(s.timeouts.DataEnd, "."); err == nil {
+			s.reset()
+		}
+	case data.Code == 354:
+		s.body(f, out)
+	default:
+		for i := range out {
+			if out[i].ok {
+				out[i] = outcome{reply: unexpected(data, "DATA")}
+			}
+		}
+		s.reset()
+	}
+	return out
+}
+
+// envelope sends MAIL, RCPT and DATA and notes each recipient's reply in out. It
+// returns DATA's reply, nil when DATA was not sent.
+func (s *session) envelope(f *form, to []mta.Recipient, out []outcome) (phase string, data *mta.Reply, err error) {
+	pipelining := s.has("PIPELINING")
+	step := func(line string) error {
+		s.w.WriteString(line)
+		s.w.WriteString("\r\n")
+		if pipelining {
+			return nil
+		}
+		return s.w.Flush()
+	}
+	if err := step(f.mail); err != nil {
+		return "at MAIL", nil, err
+	}
+	if pipelining {
+		for i := range to {
+			step(f.rcpt(to[i]))
+		}
+		step("DATA")
+		if err := s.w.Flush(); err != nil {
+			return "at MAIL", nil, err
+		}
+	}
+	mail, err := s.read(s.timeouts.Command)
+	if err != nil {
+		return "at MAIL", nil, err
+	}
+	if mail.Code != 250 {
+		for i := range out {
+			out[i] = outcome{reply: unexpected(mail, "MAIL"), retry: mail.Code == 421}
+		}
+		if !pipelining {
+			return "", nil, nil
+		}
+	}
+	accepted := false
+	for i := range to {
+		if !pipelining {
+			if err := step(f.rcpt(to[i])); err != nil {
+				return "at RCPT", nil, err
+			}
+		}
+		r, err := s.read(s.timeouts.Command)
+		if err != nil {
+			return "at RCPT", nil, err
+		}
+		if mail.Code != 250 {
+			continue // 503: what counts is what MAIL was told
+		}
+		if r.Code == 250 || r.Code == 251 { // RFC 5321 3.4: 251, the peer forwards
+			out[i] = outcome{ok: true}
+			accepted = true
+		} else {
+			out[i] = outcome{reply: unexpected(r, "RCPT")}
+		}
+	}
+	if !pipelining {
+		if !accepted {
+			return "", nil, nil
+		}
+		if err := step("DATA"); err != nil {
+			return "at DATA", nil, err
+		}
+	}
+	data, err = s.read(s.timeouts.DataInit)
+	return "at DATA", data, err
+}
+
+// body sends the message and gives its reply to everyone who was accepted.
+func (s *session) body(f *form, out []outcome) {
+	w := &stuffer{w: s.w}
+	if err := f.writeTo(w); err != nil {
+		// Without the final dot the peer must throw away what it has (RFC 5321 4.1.1.4).
+		s.broken = true
+		s.conn.Close()
+		s.fail(out, mta.TempFail(fmt.Errorf("read the message to send: %w", err)), false)
+		return
+	}
+	w.end()
+	if err := s.w.Flush(); err != nil {
+		s.broken = true
+		s.fail(out, lostReply(s.host, "while sending the message", err), false)
+		return
+	}
+	r, err := s.read(s.timeouts.DataEnd)
+	if err != nil {
+		// The peer may have taken it or not. Another try could double the message, none
+		// could lose it: RFC 5321 4.5.3.2.6 and RFC 1047 say to try again, later.
+		s.fail(out, lostReply(s.host, "before it answered the final dot", err), false)
+		return
+	}
+	for i := range out {
+		if !out[i].ok {
+			continue
+		}
+		if r.Code == 250 {
+			out[i] = outcome{reply: r, ok: true, relayed: !s.has("DSN")}
+		} else {
+			out[i] = outcome{reply: unexpected(r, "the message")}
+		}
+	}
+}
+
+// fail gives reply to everyone without a final answer.
+func (s *session) fail(out []outcome, reply *mta.Reply, retry bool) {
+	for i := range out {
+		if out[i].ok || out[i].reply == nil || retry {
+			out[i] = outcome{reply: reply, retry: retry}
+		}
+	}
+}
+
+// reset ends a transaction that went nowhere.
+func (s *session) reset() {
+	if s.broken {
+		return
+	}
+	if r, err := s.command(s.timeouts.Quit, "RSET"); err != nil || r.Code != 250 {
+		s.broken = true
+	}
+}
+
+// unexpected is the reply of a peer that did not do what we asked, as the queue
+// takes it: 4xx or 5xx, with an enhanced code. A positive reply in a place where
+// it makes no sense is not believed: try again later.
+func unexpected(r *mta.Reply, command string) *mta.Reply {
+	if r.Code >= 400 {
+		return withStatus(r, [3]int{0, 0, 0})
+	}
+	return &mta.Reply{Code: 451, Enhanced: [3]int{4, 5, 0},
+		Text: fmt.Sprintf("The server answered %s with a reply that has no place there: %d %s", command, r.Code, r.Text)}
+}
+
+// form is a message as one peer gets it: command lines and octets that fit the
+// extensions of its server.
+type form struct {
+	mail string
+	utf8 bool // addresses in UTF-8; else domains in A-labels
+	dsn  bool
+	msg  *mta.Message
+	body io.Reader // nil: the message as it is; else what it was re-encoded to
+}
+
+func (f *form) rcpt(to mta.Recipient) string {
+	var b strings.Builder
+	b.WriteString("RCPT TO:<" + wireAddress(to.Address, f.utf8) + ">")
+	if f.dsn {
+		if to.Notify != 0 {
+			b.WriteString(" NOTIFY=" + to.Notify.String())
+		}
+		if orcpt := to.ORCPT; orcpt != "" {
+			b.WriteString(" ORCPT=" + encodeORCPT(orcpt, f.utf8))
+		}
+	}
+	return b.String()
+}
+
+// writeTo writes our Prefix and the message.
+func (f *form) writeTo(w io.Writer) error {
+	if f.body != nil {
+		_, err := io.Copy(w, f.body)
+		return err
+	}
+	if _, err := w.Write(f.msg.Prefix); err != nil {
+		return err
+	}
+	if b, ok := f.msg.Body.Bytes(); ok {
+		_, err := w.Write(b)
+		return err
+	}
+	_, err := io.CopyBuffer(w, f.msg.Body.Reader(), make([]byte, 64<<10))
+	return err
+}
+
+// mailLine writes MAIL with the parameters the peer knows.
+func (s *session) mailLine(f *form, eightBit, requireTLS bool, size int64) string {
+	var b strings.Builder
+	env := f.msg.Env
+	b.WriteString("MAIL FROM:<" + wireAddress(env.MailFrom, f.utf8) + ">")
+	if s.has("SIZE") {
+		b.WriteString(" SIZE=" + strconv.FormatInt(size, 10))
+	}
+	if eightBit {
+		b.WriteString(" BODY=8BITMIME")
+	}
+	if f.utf8 {
+		b.WriteString(" SMTPUTF8")
+	}
+	if requireTLS {
+		b.WriteString(" REQUIRETLS")
+	}
+	if f.dsn {
+		switch env.Return {
+		case mta.ReturnFull:
+			b.WriteString(" RET=FULL")
+		case mta.ReturnHeaders:
+			b.WriteString(" RET=HDRS")
+		}
+		if env.ENVID != "" {
+			b.WriteString(" ENVID=" + xtext(env.ENVID))
+		}
+	}
+	return b.String()
+}
