@@ -1,0 +1,231 @@
+package queue
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"facteur/mta"
+	"facteur/storage/message"
+)
+
+// report is what a delivery status notification tells (RFC 3464).
+type report struct {
+	original *mta.Message
+	fates    []Fate
+	now      time.Time
+	giveUp   time.Time // when a delayed message would be returned
+
+	id         mta.ID // of the notification
+	hostname   string
+	postmaster message.AddrSpec
+}
+
+// Bounds of what is returned of the original.
+const (
+	maxReturned      = 1 << 20 // with RET=FULL
+	maxReturnedUnset = 100 << 10
+)
+
+// compose makes the notification as a message for the queue: from the null
+// reverse-path to the original's reverse-path (RFC 3464 2).
+func (q *Queue) compose(ctx context.Context, r report) (*mta.Message, error) {
+	r.id, r.hostname, r.postmaster = mta.NewID(), q.cfg.Hostname, q.cfg.Postmaster
+	octets, err := r.bytes()
+	if err != nil {
+		return nil, fmt.Errorf("write DSN: %w", err)
+	}
+	m := &mta.Message{ID: r.id, Arrived: r.now, Body: mta.BodyBytes(octets)}
+	m.Env = mta.Envelope{
+		To: []mta.Recipient{{Address: r.original.Env.MailFrom, Notify: mta.NotifyNever}}, // RFC 3461 6.1
+		// A REQUIRETLS message's report quotes it, so it needs the same care (RFC 8689 5).
+		RequireTLS: r.original.Env.RequireTLS,
+		UTF8:       r.utf8(), Encoding: mta.Encoding8BitMIME, Size: int64(len(octets)),
+	}
+	if q.cfg.Sign != nil {
+		if m.Prefix, err = q.cfg.Sign(ctx, q.cfg.Postmaster, m); err != nil {
+			return nil, fmt.Errorf("sign DSN: %w", err)
+		}
+	}
+	return m, nil
+}
+
+// utf8: the original came over SMTPUTF8, so the sender's side reads RFC 6533's forms.
+func (r *report) utf8() bool { return r.original.Env.UTF8 }
+
+// has reports whether any fate is one of actions.
+func (r *report) has(actions ...Action) bool {
+	for _, f := range r.fates {
+		for _, a := range actions {
+			if f.Action == a {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// bytes writes the notification: header, text for people, fields for programs, the
+// original (RFC 6522 3).
+func (r *report) bytes() ([]byte, error) {
+	returned, kind, err := r.returned()
+	if err != nil {
+		return nil, err
+	}
+	status := "message/delivery-status"
+	if r.utf8() {
+		status = "message/global-delivery-status" // RFC 6533 4
+	}
+	boundary := "=_" + string(r.id)
+	var b bytes.Buffer
+	r.header(&b, boundary)
+	part := func(contentType string, body []byte) {
+		encoding := "7bit"
+		if !isASCII(string(body)) {
+			encoding = "8bit"
+		}
+		fmt.Fprintf(&b, "--%s\r\nContent-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n", boundary, contentType, encoding)
+		b.Write(body)
+		if !bytes.HasSuffix(body, []byte("\r\n")) {
+			b.WriteString("\r\n")
+		}
+		b.WriteString("\r\n")
+	}
+	part("text/plain; charset=utf-8", []byte(r.text()))
+	part(status, []byte(r.fields()))
+	part(kind, returned)
+	fmt.Fprintf(&b, "--%s--\r\n", boundary)
+	return b.Bytes(), nil
+}
+
+func (r *report) header(b *bytes.Buffer, boundary string) {
+	field := func(name, format string, args ...any) { b.WriteString(foldField(name, fmt.Sprintf(format, args...))) }
+	field("From", "Mail delivery at %s <%s>", r.hostname, r.postmaster)
+	field("To", "<%s>", headerAddress(r.original.Env.MailFrom, r.utf8()))
+	field("Subject", "%s", r.subject())
+	field("Date", "%s", r.now.Format(time.RFC1123Z))
+	field("Message-ID", "<%s@%s>", r.id, r.hostname)
+	if id := r.originalMessageID(); id != "" {
+		field("In-Reply-To", "%s", id)
+		field("References", "%s", id)
+	}
+	field("Auto-Submitted", "auto-replied") // RFC 3834 5
+	field("MIME-Version", "1.0")
+	field("Content-Type", "multipart/report; report-type=delivery-status; boundary=\"%s\"", boundary)
+	b.WriteString("\r\n")
+}
+
+func (r *report) subject() string {
+	switch {
+	case r.has(ActionFailed):
+		return "Your message could not be delivered"
+	case r.has(ActionDelayed):
+		return "Your message is delayed, delivery is still being tried"
+	case r.has(ActionRelayed):
+		return "Your message has been passed on"
+	}
+	return "Your message has been delivered"
+}
+
+// originalMessageID is the original's Message-ID when it looks like one.
+func (r *report) originalMessageID() string {
+	header, err := r.original.Body.Header()
+	if err != nil {
+		return ""
+	}
+	for line := range strings.SplitSeq(strings.ReplaceAll(string(header), "\r\n ", " "), "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		value = strings.TrimSpace(value)
+		if strings.EqualFold(strings.TrimSpace(name), "Message-ID") && strings.HasPrefix(value, "<") && strings.HasSuffix(value, ">") &&
+			!strings.ContainsAny(value, " \t") && isASCII(value) && len(value) < 900 {
+			return value
+		}
+	}
+	return ""
+}
+
+// fields writes the machine's part (RFC 3464 2.2, 2.3).
+func (r *report) fields() string {
+	var b strings.Builder
+	field := func(name, value string) { b.WriteString(foldField(name, r.plain(value))) }
+	if id := r.original.Env.ENVID; id != "" {
+		field("Original-Envelope-Id", id)
+	}
+	field("Reporting-MTA", "dns; "+r.hostname)
+	if hello := r.original.Peer.Hello; hello != "" && r.original.Peer.Login == "" {
+		field("Received-From-MTA", "dns; "+hello)
+	}
+	field("Arrival-Date", r.original.Arrived.Format(time.RFC1123Z))
+	for _, f := range r.fates {
+		b.WriteString("\r\n")
+		if f.recipient.ORCPT != "" {
+			field("Original-Recipient", r.originalRecipient(f.recipient.ORCPT))
+		}
+		field("Final-Recipient", r.finalRecipient(f.recipient.Address))
+		field("Action", string(f.Action))
+		field("Status", f.status())
+		if f.Remote != "" {
+			field("Remote-MTA", "dns; "+f.Remote)
+		}
+		switch {
+		case f.Reply == "":
+		case f.Remote != "":
+			field("Diagnostic-Code", "smtp; "+f.Reply)
+		default:
+			field("Diagnostic-Code", "x-facteur; "+f.Reply)
+		}
+		field("Last-Attempt-Date", r.now.Format(time.RFC1123Z))
+		if f.Action == ActionDelayed {
+			field("Will-Retry-Until", r.giveUp.Format(time.RFC1123Z))
+		}
+	}
+	return b.String()
+}
+
+// status is the code of RFC 3463 for a fate.
+func (f *Fate) status() string {
+	switch {
+	case f.given:
+		return "5.4.7" // delivery time expired
+	case f.Action != ActionFailed && f.Action != ActionDelayed:
+		return "2.0.0"
+	case f.reply == nil:
+		return "4.0.0"
+	case f.reply.Enhanced == [3]int{}:
+		return fmt.Sprintf("%d.0.0", f.reply.Code/100)
+	}
+	return f.reply.Status()
+}
+
+// returned is the original, or its header, and the type of the part that holds it
+// (RFC 3461 4.3, RFC 6522 2, RFC 6533 4). Only a failure returns the whole.
+func (r *report) returned() (octets []byte, kind string, err error) {
+	m := r.original
+	limit := int64(maxReturnedUnset)
+	if m.Env.Return == mta.ReturnFull {
+		limit = maxReturned
+	}
+	if r.has(ActionFailed) && m.Env.Return != mta.ReturnHeaders && m.Size() <= limit && m.Env.Encoding != mta.EncodingBinaryMIME {
+		octets = make([]byte, m.Size())
+		n := copy(octets, m.Prefix)
+		if _, err := m.Body.Reader().ReadAt(octets[n:], 0); err != nil {
+			return nil, "", err
+		}
+		kind = "message/rfc822"
+		if r.utf8() {
+			kind = "message/global"
+		}
+		return octets, kind, nil
+	}
+	header, err := m.Body.Header()
+	if err != nil {
+		return nil, "", err
+	}
+	kind = "text/rfc822-headers"
+	if r.utf8() {
+		kind = "message/global-headers"
+	}
+	return append(bytes.Clone(m.Prefix), header...), kind, nil
+}

@@ -1,0 +1,149 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"facteur/mta"
+)
+
+// try is one job's way through a delivery: read it unless it is in memory, hand it
+// to its transport, make the results durable, let the lane learn. It runs in a
+// goroutine of its own, which ends with it.
+func (q *Queue) try(ctx context.Context, j *job, l *lane) {
+	var kept int64
+	if j.msg != nil {
+		kept = j.msg.Size()
+	}
+	defer q.finished(j, l, kept)
+	if j.msg == nil {
+		ok, err := q.fetch(ctx, j)
+		if err != nil && ctx.Err() == nil {
+			q.cfg.Log.Error("queued message not readable, left for later", "message", j.id, "job", j.num, "err", err)
+			q.postpone(j)
+		}
+		if !ok {
+			return
+		}
+		defer j.msg.Body.Close()
+	}
+	results, touched := q.deliver(ctx, j, l)
+	q.finish(ctx, j, results)
+	if touched && ctx.Err() == nil {
+		now := q.cfg.Now()
+		q.mu.Lock()
+		l.learn(results, q.cfg.MaxPerLane, now)
+		q.mu.Unlock()
+	}
+}
+
+// deliver runs the transport, once for each route that the recipients have now: the
+// configuration may have changed since the job was made. For a lane that is down it
+// answers at once with what the last try came to; touched says which it was.
+func (q *Queue) deliver(ctx context.Context, j *job, l *lane) (results []mta.Result, touched bool) {
+	now := q.cfg.Now()
+	q.mu.Lock()
+	var down *mta.Reply
+	if l.isDown(now) {
+		down = l.down
+	}
+	q.mu.Unlock()
+	if down != nil {
+		for _, to := range j.to {
+			results = append(results, mta.Result{To: to, Err: down, At: now})
+		}
+		return results, false
+	}
+	groups := map[string][]mta.Recipient{}
+	routes := map[string]Route{}
+	for _, to := range j.to {
+		r := q.route(to)
+		routes[r.Key] = r
+		groups[r.Key] = append(groups[r.Key], to)
+	}
+	for key, to := range groups {
+		got := routes[key].Transport.Deliver(ctx, j.msg, to)
+		if len(got) != len(to) {
+			// A transport that loses recipients must not lose mail: they stay queued.
+			fault := mta.TempFail(fmt.Errorf("transport for %q returned %d results for %d recipients", key, len(got), len(to)))
+			got = got[:0]
+			for _, r := range to {
+				got = append(got, mta.Result{To: r, Err: fault, At: now})
+			}
+		}
+		results = append(results, got...)
+	}
+	return results, true
+}
+
+// finish makes the results durable. The peer has taken what it has taken, so this
+// does not give up while there is hope: a full disk is waited for.
+func (q *Queue) finish(ctx context.Context, j *job, results []mta.Result) {
+	v := q.judge(ctx, j, results)
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		err := q.commit.do(v.write)
+		if err == nil {
+			break
+		}
+		q.cfg.Log.Error("delivery results not recorded, trying again", "message", j.id, "err", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+	q.logResults(j, v)
+	if v.lastJob && v.spooled {
+		q.spool.discard(j.id)
+	}
+	q.mu.Lock()
+	q.sched.stats.count(v)
+	if len(v.open) > 0 {
+		q.wakeBy(v.next)
+	}
+	q.mu.Unlock()
+	if v.notice != nil && !v.gone {
+		q.schedule(v.notice)
+	}
+}
+
+// logResults writes one line for each recipient, and for a notice.
+func (q *Queue) logResults(j *job, v *verdict) {
+	for _, f := range v.fates {
+		args := []any{"message", j.id, "to", f.To, "dest", j.dest}
+		if f.Remote != "" {
+			args = append(args, "remote", f.Remote, "peer", f.Peer, "tls", f.TLS)
+		}
+		if f.Reply != "" {
+			args = append(args, "reply", f.Reply)
+		}
+		if f.Cause != "" {
+			args = append(args, "err", f.Cause)
+		}
+		switch f.Action {
+		case ActionDelayed:
+			q.cfg.Log.Info("message deferred", append(args, "next", fromMicros(v.next))...)
+		case ActionFailed:
+			q.cfg.Log.Warn("message bounced", args...)
+		default:
+			q.cfg.Log.Info("message delivered", args...)
+		}
+	}
+	if v.notice != nil {
+		q.cfg.Log.Info("sender notified", "message", j.id, "notice", v.notice.m.ID, "to", v.notice.m.Env.To[0].Address.String())
+	} else if v.silent {
+		q.cfg.Log.Warn("bounce of a bounce dropped", "message", j.id)
+	}
+}
+
+// postpone puts a job that can't be read off by an hour.
+func (q *Queue) postpone(j *job) {
+	next := micros(q.cfg.Now().Add(time.Hour))
+	if err := q.commit.do(setNext(j.num, next)); err != nil {
+		q.cfg.Log.Error("queued message not postponed", "job", j.num, "err", err)
+	}
+	q.mu.Lock()
+	q.wakeBy(next)
+	q.mu.Unlock()
+}

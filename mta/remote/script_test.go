@@ -1,0 +1,296 @@
+package remote
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"facteur/mta"
+	"facteur/mta/dns"
+	"facteur/storage/message"
+)
+
+// zone is a Resolver made of maps. A name that it lacks does not exist; the name of
+// a broken one gets no answer.
+type zone struct {
+	mx        map[string][]dns.MX
+	four, six map[string][]string
+	txt       map[string][]string
+	broken    map[string]bool
+	authentic bool
+}
+
+func lookup[T any](z *zone, name, kind string, records []T) (dns.Answer[T], error) {
+	switch {
+	case z.broken[name]:
+		return dns.Answer[T]{}, &dns.Error{Name: name, Type: kind, Kind: dns.Temporary}
+	case len(records) > 0:
+		return dns.Answer[T]{Records: records, Name: name, Authentic: z.authentic}, nil
+	case z.mx[name] != nil || z.four[name] != nil || z.six[name] != nil:
+		return dns.Answer[T]{}, &dns.Error{Name: name, Type: kind, Kind: dns.NoData}
+	}
+	return dns.Answer[T]{}, &dns.Error{Name: name, Type: kind, Kind: dns.NXDomain}
+}
+
+func (z *zone) MX(_ context.Context, name string) (dns.Answer[dns.MX], error) {
+	return lookup(z, name, "MX", z.mx[name])
+}
+
+func (z *zone) IPv4(_ context.Context, name string) (dns.Answer[netip.Addr], error) {
+	return lookup(z, name, "A", addrs(z.four[name]))
+}
+
+func (z *zone) IPv6(_ context.Context, name string) (dns.Answer[netip.Addr], error) {
+	return lookup(z, name, "AAAA", addrs(z.six[name]))
+}
+
+func (z *zone) TXT(_ context.Context, name string) (dns.Answer[string], error) {
+	return lookup(z, name, "TXT", z.txt[name])
+}
+
+func addrs(texts []string) []netip.Addr {
+	var out []netip.Addr
+	for _, s := range texts {
+		out = append(out, netip.MustParseAddr(s))
+	}
+	return out
+}
+
+// script is one connection as the peer plays it: lines of "S: " it says, of "C: " it
+// wants to hear, "S: starttls" and "close".
+type script []string
+
+// play is a peer's part of a script. It reports what did not go by the script.
+func (sc script) play(conn net.Conn, cert *tls.Config) error {
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	r := bufio.NewReader(conn)
+	for n, line := range sc {
+		switch {
+		case strings.HasPrefix(line, "S: "):
+			if _, err := conn.Write([]byte(line[3:] + "\r\n")); err != nil {
+				return fmt.Errorf("line %d, %q: %w", n+1, line, err)
+			}
+		case strings.HasPrefix(line, "C: ") || line == "C:":
+			got, err := r.ReadString('\n')
+			if err != nil {
+				return fmt.Errorf("line %d, want %q: %w", n+1, line, err)
+			}
+			want := strings.TrimPrefix(strings.TrimPrefix(line, "C:"), " ")
+			if got != want+"\r\n" {
+				return fmt.Errorf("line %d: got %q, want %q", n+1, got, want)
+			}
+		case line == "close":
+			return nil
+		case line == "tls":
+			c := tls.Server(conn, cert)
+			if err := c.Handshake(); err != nil {
+				return fmt.Errorf("line %d: handshake: %w", n+1, err)
+			}
+			conn, r = c, bufio.NewReader(c)
+		default:
+			return fmt.Errorf("line %d makes no sense: %q", n+1, line)
+		}
+	}
+	if got, err := r.ReadString('\n'); err == nil {
+		return fmt.Errorf("after the script: got %q", got)
+	}
+	return nil
+}
+
+// peers plays scripts, one for each connection to an address, in order.
+type peers struct {
+	t       *testing.T
+	scripts map[string][]script // by IP address
+	cert    *tls.Config
+
+	mu   sync.Mutex
+	wg   sync.WaitGroup
+	seen []string
+}
+
+func (p *peers) dial(_ context.Context, _, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.seen = append(p.seen, host)
+	list := p.scripts[host]
+	if len(list) == 0 {
+		return nil, fmt.Errorf("dial %s: connection refused", address)
+	}
+	p.scripts[host] = list[1:]
+	ours, theirs := net.Pipe()
+	p.wg.Go(func() {
+		if err := list[0].play(theirs, p.cert); err != nil {
+			p.t.Errorf("%s: %v", host, err)
+		}
+	})
+	return namedConn{ours, address}, nil
+}
+
+// namedConn gives a pipe the address that was dialled.
+type namedConn struct {
+	net.Conn
+	address string
+}
+
+func (c namedConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.address))
+}
+
+// done waits for the peers and reports scripts that nobody played.
+func (p *peers) done() {
+	p.t.Helper()
+	p.wg.Wait()
+	for host, list := range p.scripts {
+		if len(list) > 0 {
+			p.t.Errorf("%s: %d connections were not made", host, len(list))
+		}
+	}
+}
+
+// TestDialogues plays testdata/*.smtp: the lines before the first "==" are the case's
+// settings, then each "== ADDRESS" starts a connection.
+func TestDialogues(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.smtp")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no dialogues: ", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".smtp"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			playDialogue(t, string(text))
+		})
+	}
+}
+
+func playDialogue(t *testing.T, text string) {
+	z := &zone{mx: map[string][]dns.MX{}, four: map[string][]string{}, six: map[string][]string{}, broken: map[string]bool{}}
+	p := &peers{t: t, scripts: map[string][]script{}, cert: selfSigned(t)}
+	m := &mta.Message{ID: "test", Arrived: time.Now()}
+	body := "Subject: hi\r\n\r\nHello\r\n"
+	var to []mta.Recipient
+	var want []string
+	cfg := Config{Resolver: z, Hello: "home.test", Dial: p.dial}
+	sends := 1
+	current := ""
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if host, ok := strings.CutPrefix(line, "== "); ok {
+			current = host
+			p.scripts[host] = append(p.scripts[host], nil)
+			continue
+		}
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		if current != "" {
+			last := &p.scripts[current][len(p.scripts[current])-1]
+			*last = append(*last, line)
+			continue
+		}
+		key, value, _ := strings.Cut(line, " ")
+		f := strings.Fields(value)
+		switch key {
+		case "mx": // domain preference host
+			var pref uint16
+			fmt.Sscan(f[1], &pref)
+			z.mx[f[0]] = append(z.mx[f[0]], dns.MX{Preference: pref, Host: strings.TrimPrefix(f[2], ".")})
+		case "a":
+			z.four[f[0]] = append(z.four[f[0]], f[1:]...)
+		case "aaaa":
+			z.six[f[0]] = append(z.six[f[0]], f[1:]...)
+		case "broken":
+			z.broken[f[0]] = true
+		case "authentic":
+			z.authentic = true
+		case "self":
+			cfg.SelfNames = f
+		case "from":
+			m.Env.MailFrom = parse(t, value)
+		case "to": // address [ORCPT]
+			r := mta.Recipient{Address: parse(t, f[0])}
+			if len(f) > 1 {
+				r.ORCPT, r.Notify = f[1], mta.NotifyFailure|mta.NotifyDelay
+			}
+			to = append(to, r)
+		case "envid":
+			m.Env.ENVID, m.Env.Return = value, mta.ReturnHeaders
+		case "utf8":
+			m.Env.UTF8 = true
+		case "requiretls":
+			m.Env.RequireTLS = true
+		case "body":
+			body = strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(value)
+		case "twice":
+			sends = 2
+		case "want":
+			want = append(want, value)
+		default:
+			t.Fatalf("unknown setting %q", line)
+		}
+	}
+	m.Env.To = to
+	m.Body = mta.BodyBytes([]byte(body))
+	s := New(cfg)
+	var results []mta.Result
+	for range sends {
+		results = s.Deliver(context.Background(), m, to)
+	}
+	s.Close()
+	p.done()
+	for i, r := range results {
+		if got := resultText(r); i >= len(want) || !strings.HasPrefix(got, want[i]) {
+			t.Errorf("recipient %d: got %q, want %q", i+1, got, want)
+		}
+	}
+}
+
+// resultText is a result on one line: who answered, and what came of it.
+func resultText(r mta.Result) string {
+	var b bytes.Buffer
+	if r.RemoteMTA != "" {
+		fmt.Fprintf(&b, "%s: ", r.RemoteMTA)
+	}
+	switch {
+	case r.Err != nil:
+		fmt.Fprintf(&b, "%d %s", r.Err.Code, r.Err.Status())
+		if r.Unreachable {
+			b.WriteString(" unreachable")
+		}
+		fmt.Fprintf(&b, " %s", r.Err.Text)
+	case r.Relayed:
+		b.WriteString("relayed")
+	default:
+		b.WriteString("passed on")
+	}
+	if r.TLS != "" {
+		fmt.Fprintf(&b, " [%s]", r.TLS)
+	}
+	return b.String()
+}
+
+func parse(t *testing.T, s string) message.AddrSpec {
+	t.Helper()
+	a, err := message.ParseAddrSpec(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
