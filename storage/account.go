@@ -1,97 +1,276 @@
 package storage
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"facteur/storage/maildir"
+	"facteur/storage/sqlite"
+)
 
 // Account is one account's mail. It is safe for concurrent use.
-type Account struct{}
+type Account struct {
+	s    *Store
+	name string
+	path string
+	fs   maildir.FS
+	refs atomic.Int32
+	used atomic.Int64 // when it was last given back, in Unix seconds
+
+	// treeMu is held to change which folders there are, and shared to look one up.
+	treeMu    sync.RWMutex
+	mailboxes map[string]*Mailbox // by name
+	list      atomic.Pointer[[]*Mailbox]
+	info      *maildir.Info // of the account: names subscribed, METADATA, the last UIDVALIDITY
+	rootTime  int64         // of the account's folder, when the list agreed with it
+
+	messages, bytes   atomic.Int64 // what counts against quota
+	generation        atomic.Uint64
+	quotaMu           sync.Mutex
+	reservedN, reserv int64 // of deliveries on their way
+
+	db       atomic.Pointer[sqlite.DB]
+	fulltext bool
+	pendMu   sync.Mutex
+	pending  []op
+	flushMu  sync.Mutex
+
+	watchMu sync.Mutex
+	watches map[*Watch]struct{}
+}
+
+// accountFile is the account's own text file.
+const accountFile = "facteur-account"
+
+// openAccount opens the account's folder and looks through the mailboxes that changed
+// since they were last seen.
+func (s *Store) openAccount(ctx context.Context, name, path string) (*Account, error) {
+	fsys, err := s.openFS(path)
+	if err != nil {
+		return nil, err
+	}
+	a := &Account{s: s, name: name, path: path, fs: fsys, mailboxes: map[string]*Mailbox{}, watches: map[*Watch]struct{}{}}
+	a.listed()
+	err = a.open(ctx)
+	if err != nil {
+		if db := a.db.Load(); db != nil {
+			db.Close()
+		}
+		fsys.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (a *Account) open(ctx context.Context) error {
+	if err := a.openIndex(); err != nil {
+		return err
+	}
+	if err := a.readAccountInfo(); err != nil {
+		return err
+	}
+	if err := a.readTree(); err != nil {
+		return err
+	}
+	for _, m := range a.allMailboxes() {
+		if err := maildir.SweepTmp(a.fs, m.place.Load().folder, a.s.cfg.Now()); err != nil {
+			return fmt.Errorf("sweep tmp of %q: %w", m.Name(), err)
+		}
+		if err := m.start(ctx); err != nil {
+			return fmt.Errorf("mailbox %q: %w", m.Name(), err)
+		}
+	}
+	return nil
+}
+
+// start counts a mailbox in: from the index where the folder hasn't changed since, else by
+// a look through it.
+func (m *Mailbox) start(ctx context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.started = true
+	st, err := m.a.readState(ctx, m.validity)
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	if err == nil && st != nil {
+		times, err := maildir.StatTimes(m.a.fs, m.place.Load().folder)
+		if err == nil && times == st.times {
+			m.count(Usage{Messages: st.messages, Bytes: st.bytes})
+			return nil
+		}
+	}
+	if err := m.load(ctx); err != nil {
+		return err
+	}
+	return m.refresh(ctx, true)
+}
+
+// close flushes and closes. Nobody uses the account any more.
+func (a *Account) close() error {
+	var errs []error
+	for _, m := range a.allMailboxes() {
+		if err := m.settle(context.Background()); err != nil {
+			errs = append(errs, err)
+		}
+		errs = append(errs, m.closeDown())
+	}
+	a.waitForClock()
+	errs = append(errs, a.flush(context.Background()), a.db.Load().Close(), a.fs.Close())
+	return joinErrors("close account "+a.name, errs)
+}
+
+// clockStep is how coarse the times of a folder may be: two changes within it can
+// leave the same time.
+const clockStep = 20 * time.Millisecond
+
+// waitForClock waits until a change by another program would show in the times that
+// the index is about to note.
+func (a *Account) waitForClock() {
+	var latest int64
+	for _, m := range a.allMailboxes() {
+		if s := m.snap.Load(); s != nil && s != m.flushed {
+			latest = max(latest, s.times.Latest())
+		}
+	}
+	if wait := clockStep - time.Since(time.Unix(0, latest)); wait > 0 && wait <= clockStep {
+		time.Sleep(wait)
+	}
+}
+
+// allMailboxes are the folders there are, in the order of their locks. It takes no lock.
+func (a *Account) allMailboxes() []*Mailbox { return *a.list.Load() }
+
+// listed makes allMailboxes tell of a change of the map. treeMu is held.
+func (a *Account) listed() {
+	list := make([]*Mailbox, 0, len(a.mailboxes))
+	for _, m := range a.mailboxes {
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(x, y *Mailbox) int { return int(int64(x.validity) - int64(y.validity)) })
+	a.list.Store(&list)
+}
 
 // Release gives back what Store.Account handed out.
-func (a *Account) Release() { panic("not built yet") }
+func (a *Account) Release() {
+	a.used.Store(time.Now().Unix())
+	a.refs.Add(-1)
+}
 
 // Name is the account's name, "alice@example.org".
-func (a *Account) Name() string { panic("not built yet") }
-
-// Deliver stores a message durably in all its mailboxes (hard links of one file
-// where there are several), and wakes the watchers. Quota is checked first. On error
-// nothing is left on disk. It blocks on fsync.
-func (a *Account) Deliver(ctx context.Context, d Delivery) ([]Stored, error) { panic("not built yet") }
-
-// Mailboxes lists all mailboxes, the subscribed names that don't exist among them,
-// sorted by name with INBOX first.
-func (a *Account) Mailboxes(ctx context.Context) ([]MailboxInfo, error) { panic("not built yet") }
+func (a *Account) Name() string { return a.name }
 
 // Mailbox opens a mailbox, or returns the open one. INBOX is matched without
 // regard to case. Release it when done.
 func (a *Account) Mailbox(ctx context.Context, name string) (*Mailbox, error) {
-	panic("not built yet")
-}
-
-// CreateMailbox makes a mailbox and its missing parents. use is a special-use
-// attribute such as "\\Archive", or empty.
-func (a *Account) CreateMailbox(ctx context.Context, name, use string) error {
-	panic("not built yet")
-}
-
-// DeleteMailbox removes a mailbox with all its messages. One with children becomes
-// \NoSelect (RFC 9051 6.3.5); ErrHasChild when it is that already. INBOX stays: ErrInbox.
-func (a *Account) DeleteMailbox(ctx context.Context, name string) error { panic("not built yet") }
-
-// RenameMailbox renames a mailbox with its children; UIDVALIDITY and UIDs stay. Of INBOX
-// it moves the messages into the new mailbox and leaves INBOX empty (RFC 9051 6.3.6).
-func (a *Account) RenameMailbox(ctx context.Context, from, to string) error {
-	panic("not built yet")
-}
-
-// Subscribe sets or clears a name's subscription, whether it exists or not.
-func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
-	panic("not built yet")
+	name, err := cleanName(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.refreshTree(ctx); err != nil {
+		return nil, err
+	}
+	a.treeMu.RLock()
+	m := a.mailboxes[name]
+	if m != nil {
+		m.refs.Add(1)
+	}
+	a.treeMu.RUnlock()
+	if m == nil {
+		return nil, fmt.Errorf("mailbox %q: %w", name, ErrNoMailbox)
+	}
+	m.mu.Lock()
+	err = m.ready(ctx)
+	m.mu.Unlock()
+	if err != nil {
+		m.Release()
+		return nil, err
+	}
+	return m, nil
 }
 
 // Usage is what the account's mail takes up, from counters.
-func (a *Account) Usage(ctx context.Context) (Usage, error) { panic("not built yet") }
+func (a *Account) Usage(ctx context.Context) (Usage, error) {
+	return Usage{Bytes: a.bytes.Load(), Messages: a.messages.Load()}, nil
+}
 
 // Quota is the account's limit.
-func (a *Account) Quota() Quota { panic("not built yet") }
-
-// Metadata reads METADATA entries (RFC 5464) of a mailbox, or of the account with
-// mailbox "". Names are in lower case, "/private/comment".
-func (a *Account) Metadata(ctx context.Context, mailbox string) (map[string][]byte, error) {
-	panic("not built yet")
+func (a *Account) Quota() Quota {
+	if a.s.cfg.Quota == nil {
+		return Quota{}
+	}
+	return a.s.cfg.Quota(a.name)
 }
 
-// SetMetadata sets entries; a nil value removes one. Metadata is kept in a text file
-// in the folder, since the index can be thrown away.
-func (a *Account) SetMetadata(ctx context.Context, mailbox string, entries map[string][]byte) error {
-	panic("not built yet")
+// claim sets quota aside for messages on their way; give it back by release when they are
+// counted, or have failed.
+func (a *Account) claim(messages, bytes int64, overQuota bool) (release func(), err error) {
+	q := a.Quota()
+	a.quotaMu.Lock()
+	defer a.quotaMu.Unlock()
+	if !overQuota {
+		if q.Messages > 0 && a.messages.Load()+a.reservedN+messages > q.Messages ||
+			q.Bytes > 0 && a.bytes.Load()+a.reserv+bytes > q.Bytes {
+			return nil, fmt.Errorf("account %s: %w", a.name, ErrOverQuota)
+		}
+	}
+	a.reservedN += messages
+	a.reserv += bytes
+	return func() {
+		a.quotaMu.Lock()
+		a.reservedN -= messages
+		a.reserv -= bytes
+		a.quotaMu.Unlock()
+	}, nil
 }
-
-// Watch returns a Watch of all of the account's mailboxes.
-func (a *Account) Watch() *Watch { panic("not built yet") }
 
 // Generation rises with every create, delete, rename, subscribe and metadata change of
 // any mailbox: a session that saw an old one lists again.
-func (a *Account) Generation() uint64 { panic("not built yet") }
-
-// Rebuild throws the account's index away and builds it from the Maildir.
-func (a *Account) Rebuild(ctx context.Context) error { panic("not built yet") }
-
-// Problem is one thing Verify found.
-type Problem struct {
-	Mailbox string
-	UID     UID
-	Path    string
-	What    string
-}
-
-// Verify compares index, table and Maildir, and says where they differ: a live
-// account is held still while it looks. An empty list means that all agree.
-func (a *Account) Verify(ctx context.Context) ([]Problem, error) { panic("not built yet") }
+func (a *Account) Generation() uint64 { return a.generation.Load() }
 
 // Watch tells that something has changed. It carries no data: look again.
-type Watch struct{ c chan struct{} }
+type Watch struct {
+	c chan struct{}
+	a *Account
+}
+
+// Watch returns a Watch of all of the account's mailboxes.
+func (a *Account) Watch() *Watch {
+	w := &Watch{make(chan struct{}, 1), a}
+	a.watchMu.Lock()
+	a.watches[w] = struct{}{}
+	a.watchMu.Unlock()
+	return w
+}
 
 // C has one wake waiting when something changed since the last receive.
 func (w *Watch) C() <-chan struct{} { return w.c }
 
 // Close ends the Watch.
-func (w *Watch) Close() { panic("not built yet") }
+func (w *Watch) Close() {
+	w.a.watchMu.Lock()
+	delete(w.a.watches, w)
+	w.a.watchMu.Unlock()
+}
+
+// wake tells all watchers to look again. It never waits.
+func (a *Account) wake() {
+	a.watchMu.Lock()
+	for w := range a.watches {
+		select {
+		case w.c <- struct{}{}:
+		default:
+		}
+	}
+	a.watchMu.Unlock()
+}
+
+// treeChanged is called after every change that a listing shows.
+func (a *Account) treeChanged() {
+	a.generation.Add(1)
+	a.wake()
+}

@@ -2,113 +2,306 @@ package storage
 
 import (
 	"context"
-	"io"
-	"iter"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"facteur/storage/maildir"
 )
 
 // Mailbox is an open mailbox, shared by everybody who has it open: what is kept in
 // memory of a message is kept once. It is safe for concurrent use.
-type Mailbox struct{}
+//
+// There is one for each folder while the account is open. Lock order: Account.treeMu,
+// then mailboxes by ascending UIDVALIDITY, then the locks of the account.
+type Mailbox struct {
+	a        *Account
+	validity uint32
+	id       string
+	place    atomic.Pointer[place]
+	snap     atomic.Pointer[Snapshot] // nil: not loaded
+	listed   atomic.Pointer[listing]
+	refs     atomic.Int32
+	gone     atomic.Bool
+	indexed  atomic.Uint32 // the full-text index is known to reach up to this UID
+
+	queueMu sync.Mutex
+	queue   []*batch // waiting for the lock, to be committed by who gets it
+
+	// mu is held by who changes the files in new and cur, the table or the text file. The
+	// disk is waited for with it; readers take the Snapshot and never wait.
+	mu    sync.Mutex
+	info  *maildir.Info
+	flags *flagSets // nil: not loaded
+	// Files with UIDs from indexNext on are news, until the folder was looked through once;
+	// after that, the table knows all.
+	indexNext UID
+	looked    bool
+	started   bool
+	counted   Usage
+
+	flushed *Snapshot // what the index has; guarded by Account.flushMu
+}
+
+// place is where a mailbox is now.
+type place struct {
+	name   string
+	folder string
+}
+
+// listing is what LIST tells of a mailbox.
+type listing struct {
+	use        string
+	subscribed bool
+}
 
 // Release gives back what Account.Mailbox handed out.
-func (m *Mailbox) Release() { panic("not built yet") }
+func (m *Mailbox) Release() { m.refs.Add(-1) }
 
 // Name is the mailbox's name now: a rename changes it.
-func (m *Mailbox) Name() string { panic("not built yet") }
+func (m *Mailbox) Name() string { return m.place.Load().name }
 
 // Gone reports that the mailbox has been deleted. Its files are no more.
-func (m *Mailbox) Gone() bool { panic("not built yet") }
+func (m *Mailbox) Gone() bool { return m.gone.Load() }
 
 // Snapshot returns the mailbox as it is now. It costs next to nothing, takes no
 // disk, and never changes.
-func (m *Mailbox) Snapshot() *Snapshot { panic("not built yet") }
+func (m *Mailbox) Snapshot() *Snapshot { return m.snap.Load() }
 
 // Status answers STATUS.
-func (m *Mailbox) Status() Status { panic("not built yet") }
+func (m *Mailbox) Status() Status {
+	s := m.Snapshot()
+	first, _ := s.Find(s.FirstRecent)
+	return Status{
+		Messages: uint32(s.Len()), Unseen: uint32(s.totals.unseen), Deleted: uint32(s.totals.deleted),
+		Recent:  uint32(s.Len() - first),
+		UIDNext: s.UIDNext, UIDValidity: s.UIDValidity, HighestModSeq: s.HighestModSeq,
+		Size: s.totals.size, DeletedSize: s.totals.deletedBytes, ID: m.id,
+	}
+}
 
 // ClaimRecent gives the caller the messages that no session has been told of as
 // \Recent: those from first up to UIDNext. A later caller gets only newer ones.
-func (m *Mailbox) ClaimRecent(ctx context.Context) (first UID, err error) { panic("not built yet") }
-
-// Append stores messages durably in the order given, all or none, and returns their
-// UIDs. Quota is checked. It blocks on fsync.
-func (m *Mailbox) Append(ctx context.Context, msgs []New) ([]UID, error) { panic("not built yet") }
-
-// Stored names what Mailbox.Store did.
-type StoreResult struct {
-	Changed  []Entry // as they are now; messages whose flags were so already are not in it
-	Modified []UID   // changed after unchangedSince: left alone (RFC 7162 3.1.3)
+func (m *Mailbox) ClaimRecent(ctx context.Context) (first UID, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.ready(ctx); err != nil {
+		return 0, err
+	}
+	s := m.snap.Load()
+	first = s.FirstRecent
+	if first < s.UIDNext {
+		n := s.next()
+		n.FirstRecent = n.UIDNext
+		m.publish(n)
+	}
+	return first, nil
 }
 
-// Store changes flags. UIDs that are gone are passed over. With unchangedSince
-// not nil, messages with a higher ModSeq are left alone and listed.
-func (m *Mailbox) Store(ctx context.Context, uids []UID, op FlagOp, flags Flags, unchangedSince *ModSeq) (StoreResult, error) {
-	panic("not built yet")
+// settle moves the files of claimed messages from new to cur, as Maildir wants it. Nobody
+// waits for it: until then, or after a crash, the message is \Recent once more.
+func (m *Mailbox) settle(ctx context.Context) error {
+	s := m.snap.Load()
+	if s == nil || !s.hasClaimedNew() {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	s = m.snap.Load()
+	var moved []int
+	for c, chunk := range s.chunks {
+		for i := 0; chunk.inNew > 0 && i < len(chunk.recs); i++ {
+			r := chunk.recs[i]
+			if r.set&inNew == 0 || r.uid >= s.FirstRecent {
+				continue
+			}
+			from := m.path(s.nameOf(&r, chunk.base(i)))
+			r.set &^= inNew
+			if err := m.a.fs.Rename(from, m.path(s.nameOf(&r, chunk.base(i)))); err != nil {
+				continue // another program was faster; refresh sees it
+			}
+			moved = append(moved, int(s.starts[c])+i)
+		}
+	}
+	m.publish(m.base().changed(moved, func(_ int, r *rec) { r.set &^= inNew }))
+	m.touched()
+	return nil
 }
 
-// Expunge removes those of uids that have \Deleted; all that have it, with nil uids. It
-// returns what was removed, ascending. It works on a full disk.
-func (m *Mailbox) Expunge(ctx context.Context, uids []UID) ([]UID, error) { panic("not built yet") }
-
-// Copy copies messages into to, which may be m itself, all or none, in the order of
-// uids: flags, dates and EmailID go with them. UIDs that are gone are passed over.
-func (m *Mailbox) Copy(ctx context.Context, uids []UID, to *Mailbox) ([]UIDPair, error) {
-	panic("not built yet")
+func (s *Snapshot) hasClaimedNew() bool {
+	for _, c := range s.chunks {
+		if c.inNew > 0 && c.recs[0].uid < s.FirstRecent {
+			for i := range c.recs {
+				if c.recs[i].set&inNew != 0 && c.recs[i].uid < s.FirstRecent {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
-// Move moves messages into to (RFC 6851). Two sessions that move the same UID move
-// it once. UIDs that are gone are passed over.
-func (m *Mailbox) Move(ctx context.Context, uids []UID, to *Mailbox) ([]UIDPair, error) {
-	panic("not built yet")
+// path returns the name below the account's folder of a file in this mailbox.
+func (m *Mailbox) path(sub maildir.Sub, name string) string {
+	folder := m.place.Load().folder
+	if folder == "" {
+		return string(sub) + "/" + name
+	}
+	return folder + "/" + string(sub) + "/" + name
 }
 
-// Replace stores msg and removes the message uid in one step (RFC 8508). ErrGone
-// when there is no such message: then nothing is stored.
-func (m *Mailbox) Replace(ctx context.Context, uid UID, to *Mailbox, msg New) (UID, error) {
-	panic("not built yet")
+// base returns the newest Snapshot with all flag sets known now, to be changed. The
+// lock is held.
+func (m *Mailbox) base() *Snapshot {
+	n := m.snap.Load().next()
+	n.sets, n.keys, n.Keywords = m.flags.sets, m.flags.keys, m.flags.keywords
+	return n
 }
 
-// Content is an open message: its octets with CRLF line ends. Close it.
-type Content interface {
-	io.ReaderAt
-	io.Closer
-	Size() int64
+// publish makes s what everybody sees. The lock is held.
+func (m *Mailbox) publish(s *Snapshot) {
+	m.snap.Store(s)
+	m.count(Usage{Bytes: s.totals.disk, Messages: int64(s.Len())})
 }
 
-// Open opens a message's octets. ErrGone when it has been expunged.
-func (m *Mailbox) Open(uid UID) (Content, error) { panic("not built yet") }
-
-// Details reads the index for the given UIDs, ascending, and passes over those that
-// are gone. The slices handed out are only good until the next step.
-func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[*Details, error] {
-	panic("not built yet")
+// count makes the account's counters say what the mailbox holds now. The lock is held.
+func (m *Mailbox) count(u Usage) {
+	m.a.messages.Add(u.Messages - m.counted.Messages)
+	m.a.bytes.Add(u.Bytes - m.counted.Bytes)
+	m.counted = u
 }
 
-// ByEmailID finds messages of this mailbox by RFC 8474 EMAILID or THREADID.
-func (m *Mailbox) ByObjectID(ctx context.Context, emailID, threadID string) ([]UID, error) {
-	panic("not built yet")
+// nextModSeq is a ModSeq higher than all before in this mailbox (rule 5).
+func (m *Mailbox) nextModSeq() ModSeq {
+	return max(m.snap.Load().HighestModSeq+1, ModSeq(m.a.s.cfg.Now().UnixMicro()))
 }
 
-// Vanished lists the UIDs expunged after since, ascending (RFC 7162 3.2). complete is
-// false when the index doesn't reach back that far: then every UID below UIDNext that
-// is not in the mailbox has to be taken for expunged.
-func (m *Mailbox) Vanished(ctx context.Context, since ModSeq) (uids []UID, complete bool, err error) {
-	panic("not built yet")
+// ready is called first by everything that changes something, with the lock held: it
+// loads the table, and takes in what other programs have changed.
+func (m *Mailbox) ready(ctx context.Context) error {
+	if m.gone.Load() {
+		return fmt.Errorf("%q: %w", m.Name(), ErrNoMailbox)
+	}
+	if err := m.load(ctx); err != nil {
+		return fmt.Errorf("open mailbox %q: %w", m.Name(), err)
+	}
+	if err := m.refresh(ctx, false); err != nil {
+		return fmt.Errorf("look through mailbox %q: %w", m.Name(), err)
+	}
+	return nil
 }
 
-// TextField says where FullText looks.
-type TextField uint8
+// load reads the table from the index, when it isn't in memory. The lock is held.
+func (m *Mailbox) load(ctx context.Context) error {
+	if m.snap.Load() != nil {
+		return nil
+	}
+	flags := newFlagSets(m.info.Keywords)
+	s, err := m.a.readTable(ctx, m.validity, flags)
+	if err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		m.a.s.cfg.Log.Warn("mailbox not readable in the index, made again from its files",
+			"account", m.a.name, "mailbox", m.Name(), "err", err)
+		s = nil
+	}
+	m.a.flushMu.Lock()
+	m.flushed = s
+	m.a.flushMu.Unlock()
+	if s == nil {
+		flags = newFlagSets(m.info.Keywords)
+		s = &Snapshot{UIDValidity: m.validity, UIDNext: 1, sets: flags.sets, keys: flags.keys, Keywords: flags.keywords}
+		s.HighestModSeq = ModSeq(m.a.s.cfg.Now().UnixMicro())
+		s.index()
+	}
+	m.flags = flags
+	m.indexNext, m.looked = s.UIDNext, false
+	n := s.next()
+	n.UIDNext = max(n.UIDNext, UID(m.info.UIDBound)) // exact after a clean stop
+	m.publish(n)
+	return nil
+}
 
-const (
-	TextSubject TextField = 1 << iota
-	TextAddresses
-	TextBody
-)
+// boundStep is how far ahead the text file's bound is set, so that it is seldom written.
+const boundStep = 1000
 
-// FullText returns the UIDs of messages that may hold the needle in one of the
-// fields, ascending: a superset, to be checked against the messages. Those of
-// unindexed have to be checked in any case. ok is false when the index can't tell (a
-// needle under three characters, or no full-text index): check every message.
-func (m *Mailbox) FullText(ctx context.Context, fields TextField, needle string) (candidates, unindexed []UID, ok bool, err error) {
-	panic("not built yet")
+// reserve makes sure that the text file's bound is above n more UIDs, before any of them
+// can be seen. The lock is held.
+func (m *Mailbox) reserve(n int) error {
+	need := uint64(m.snap.Load().UIDNext) + uint64(n)
+	if need+boundStep >= 1<<32 {
+		return fmt.Errorf("no UIDs are left in %q: %w", m.Name(), ErrLimit)
+	}
+	if need <= uint64(m.info.UIDBound) {
+		return nil
+	}
+	was := m.info.UIDBound
+	m.info.UIDBound = uint32(need + boundStep)
+	if err := m.writeInfo(); err != nil {
+		m.info.UIDBound = was
+		return err
+	}
+	return nil
+}
+
+func (m *Mailbox) writeInfo() error {
+	err := maildir.WriteInfo(m.a.fs, maildir.Join(m.place.Load().folder, maildir.InfoFile), m.info)
+	if err != nil {
+		return fmt.Errorf("write text file of %q: %w", m.Name(), diskError(err))
+	}
+	m.listed.Store(&listing{m.info.Use, m.info.Subscribed})
+	return nil
+}
+
+// flagNumber returns the number of a set of flags; new keywords are written into the
+// text file first, since file names will speak of them. The lock is held.
+func (m *Mailbox) flagNumber(f Flags) (uint32, error) {
+	missing := m.flags.missing(f)
+	if len(missing) > 0 {
+		if err := m.learn(missing); err != nil {
+			return 0, err
+		}
+	}
+	return m.flags.number(f)
+}
+
+func (m *Mailbox) learn(keywords []string) error {
+	known := len(m.flags.keywords)
+	if err := m.flags.learn(keywords); err != nil {
+		return err
+	}
+	m.info.Keywords = m.flags.keywords
+	if err := m.writeInfo(); err != nil {
+		m.flags.forget(known)
+		m.info.Keywords = m.flags.keywords
+		return err
+	}
+	return nil
+}
+
+// touched notes the times of the folder after a change of our own. The lock is held.
+func (m *Mailbox) touched() {
+	times, err := maildir.StatTimes(m.a.fs, m.place.Load().folder)
+	if err != nil {
+		times = maildir.Times{} // refresh will say
+	}
+	n := m.snap.Load().next()
+	n.times = times
+	m.snap.Store(n)
+}
+
+// closeDown writes what has to be exact after a clean stop.
+func (m *Mailbox) closeDown() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.snap.Load()
+	if s == nil || m.gone.Load() || m.info.UIDBound == uint32(s.UIDNext) {
+		return nil
+	}
+	m.info.UIDBound = uint32(s.UIDNext)
+	return m.writeInfo()
 }

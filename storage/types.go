@@ -103,6 +103,12 @@ type Stored struct {
 	Path        string // file below the account's folder
 }
 
+// StoreResult says what Mailbox.Store did.
+type StoreResult struct {
+	Changed  []Entry // as they are now; messages whose flags were so already are not in it
+	Modified []UID   // changed after unchangedSince: left alone (RFC 7162 3.1.3)
+}
+
 // UIDPair is one line of COPYUID.
 type UIDPair struct{ From, To UID }
 

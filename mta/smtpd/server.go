@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"facteur/mta"
-	"facteur/storage/message"
 )
 
 // Server serves the connections of one listener.
@@ -36,9 +35,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Event) {}
-	}
-	if cfg.Postmaster.IsZero() {
-		cfg.Postmaster = message.AddrSpec{Local: "postmaster", Domain: cfg.Hostname}
 	}
 	return &Server{Config: cfg, crowd: newCrowd(cfg.Limits), conns: make(map[*conn]struct{})}, nil
 }
@@ -102,14 +98,14 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 		}
 	}()
 	addr := addrPort(nc.RemoteAddr())
-	seat, reply := s.crowd.enter(addr.Addr())
+	leave, reply := s.crowd.enter(addr.Addr())
 	if reply != nil {
 		s.turnAway(nc, reply)
 		return
 	}
-	defer seat.leave()
+	defer leave()
 	s.event(Connected)
-	c := newConn(s, nc, addr, seat)
+	c := newConn(s, nc, addr)
 	s.track(c, true)
 	defer s.track(c, false)
 	defer c.release()

@@ -51,9 +51,8 @@ func (p *addressParser) list() {
 			p.i++
 			p.endGroup()
 		default:
-			if !p.member() {
-				p.recover()
-			}
+			p.member()
+			p.recover()
 		}
 	}
 }
@@ -79,13 +78,12 @@ func (p *addressParser) recover() {
 	}
 }
 
-// member reads one mailbox, or the beginning of a group: then it returns true, and the
-// group's first member comes next.
-func (p *addressParser) member() (group bool) {
+// member reads one mailbox, or the beginning of a group.
+func (p *addressParser) member() {
 	p.comment = ""
 	if p.peek() == '<' {
 		p.angle("")
-		return false
+		return
 	}
 	words, n, dots := p.phrase()
 	switch c := p.peek(); {
@@ -95,7 +93,6 @@ func (p *addressParser) member() (group bool) {
 		p.i++
 		p.group = true
 		p.out = append(p.out, Address{Kind: GroupStart, Mailbox: words})
-		return true
 	case c == '@' && (n == 1 || dots):
 		a := Address{Mailbox: strings.ReplaceAll(words, " ", "")}
 		if n == 1 {
@@ -111,7 +108,6 @@ func (p *addressParser) member() (group bool) {
 	case words != "":
 		p.out = append(p.out, Address{Name: words})
 	}
-	return false
 }
 
 // phrase reads words (RFC 5322 3.2.5 and 4.1: dots too) and joins them by one

@@ -1,0 +1,181 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"facteur/storage/maildir"
+)
+
+// Store changes flags. UIDs that are gone are passed over. With unchangedSince
+// not nil, messages with a higher ModSeq are left alone and listed.
+func (m *Mailbox) Store(ctx context.Context, uids []UID, op FlagOp, flags Flags, unchangedSince *ModSeq) (StoreResult, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var res StoreResult
+	if err := m.ready(ctx); err != nil {
+		return res, err
+	}
+	plan, modified, err := m.planStore(sortedUIDs(uids), op, flags, unchangedSince)
+	res.Modified = modified
+	if err != nil || len(plan.positions) == 0 {
+		return res, err
+	}
+	s, modseq := m.base(), m.nextModSeq()
+	subs := map[maildir.Sub]bool{}
+	done := 0
+	for i, pos := range plan.positions {
+		r, c, k := s.at(pos)
+		is := *r
+		is.set = plan.sets[i]
+		base := c.base(k)
+		if err = m.a.fs.Rename(m.path(s.nameOf(r, base)), m.path(s.nameOf(&is, base))); err != nil {
+			break
+		}
+		subs[subOf(is.set)] = true
+		done++
+	}
+	// What was renamed is so, even when a later one failed.
+	n := s.changed(plan.positions[:done], func(k int, r *rec) { r.set, r.modseq = plan.sets[k], modseq })
+	m.publish(n)
+	if serr := m.syncSubs(subs); err == nil {
+		err = serr
+	}
+	m.touched()
+	for _, pos := range plan.positions[:done] {
+		res.Changed = append(res.Changed, n.At(pos))
+	}
+	m.a.wake()
+	if err != nil {
+		return res, fmt.Errorf("store flags in mailbox %q: %w", m.Name(), diskError(err))
+	}
+	return res, nil
+}
+
+type storePlan struct {
+	positions []int
+	sets      []uint32
+}
+
+// planStore works out which messages get which flags.
+func (m *Mailbox) planStore(uids []UID, op FlagOp, flags Flags, unchangedSince *ModSeq) (plan storePlan, modified []UID, err error) {
+	if op != FlagsRemove { // RFC 9051 2.3.2: a keyword is made by its first use
+		if missing := m.flags.missing(flags); len(missing) > 0 {
+			if err := m.learn(missing); err != nil {
+				return plan, nil, err
+			}
+		}
+	}
+	s := m.snap.Load()
+	became := map[uint32]uint32{} // of each set of flags; there are few
+	for _, uid := range uids {
+		pos, ok := s.Find(uid)
+		if !ok {
+			continue
+		}
+		r, _, _ := s.at(pos)
+		if unchangedSince != nil && r.modseq > *unchangedSince {
+			modified = append(modified, uid)
+			continue
+		}
+		was := r.setID()
+		is, ok := became[was]
+		if !ok {
+			if is, err = m.flags.number(op.apply(m.flags.sets[was].flags, flags)); err != nil {
+				return plan, nil, err
+			}
+			became[was] = is
+		}
+		if is != was {
+			plan.positions = append(plan.positions, pos)
+			plan.sets = append(plan.sets, is) // in cur: it has been seen, and may have flags
+		}
+	}
+	return plan, modified, nil
+}
+
+// syncSubs makes renames durable.
+func (m *Mailbox) syncSubs(subs map[maildir.Sub]bool) error {
+	for _, sub := range []maildir.Sub{maildir.Cur, maildir.New} {
+		if subs[sub] {
+			if err := m.a.fs.SyncDir(maildir.Join(m.place.Load().folder, string(sub))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sortedInts(list []int) []int {
+	slices.Sort(list)
+	return list
+}
+
+func sortedUIDs(uids []UID) []UID {
+	if slices.IsSorted(uids) {
+		return slices.Compact(slices.Clone(uids))
+	}
+	sorted := slices.Clone(uids)
+	slices.Sort(sorted)
+	return slices.Compact(sorted)
+}
+
+// Expunge removes those of uids that have \Deleted; all that have it, with nil uids. It
+// returns what was removed, ascending. It works on a full disk.
+func (m *Mailbox) Expunge(ctx context.Context, uids []UID) ([]UID, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.ready(ctx); err != nil {
+		return nil, err
+	}
+	s := m.snap.Load()
+	var positions []int
+	if uids == nil {
+		for i, e := range s.All(0) {
+			if e.Flags.System&Deleted != 0 {
+				positions = append(positions, i)
+			}
+		}
+	}
+	for _, uid := range sortedUIDs(uids) {
+		if i, ok := s.Find(uid); ok && s.At(i).Flags.System&Deleted != 0 {
+			positions = append(positions, i)
+		}
+	}
+	removed, err := m.remove(positions)
+	if err != nil {
+		return removed, fmt.Errorf("expunge mailbox %q: %w", m.Name(), diskError(err))
+	}
+	return removed, nil
+}
+
+// remove removes the messages at the positions, ascending, with their files. What was removed
+// before an error is removed. The lock is held.
+func (m *Mailbox) remove(positions []int) (removed []UID, err error) {
+	if len(positions) == 0 {
+		return nil, nil
+	}
+	s := m.snap.Load()
+	subs := map[maildir.Sub]bool{}
+	done := 0
+	for _, pos := range positions {
+		sub, name := s.fileName(pos)
+		if err = m.a.fs.Remove(m.path(sub, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		err = nil
+		subs[sub] = true
+		done++
+		removed = append(removed, s.uids[pos])
+	}
+	m.forget(positions[:done])
+	if serr := m.syncSubs(subs); err == nil {
+		err = serr
+	}
+	m.touched()
+	m.a.wake()
+	return removed, err
+}

@@ -1,0 +1,177 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+
+	"facteur/storage/maildir"
+)
+
+// batch is what one caller brings: all of it gets in, or nothing.
+type batch struct {
+	arrivals []*arrival
+	err      error
+	done     bool // guarded by Mailbox.mu
+}
+
+// abandon removes what lies in tmp, after a failure.
+func (b *batch) abandon() {
+	for _, arr := range b.arrivals {
+		arr.in.Abandon()
+	}
+}
+
+func (b *batch) uids() []UID {
+	uids := make([]UID, len(b.arrivals))
+	for i, arr := range b.arrivals {
+		uids[i] = arr.uid
+	}
+	return uids
+}
+
+// commit does steps 3 and 4 of a delivery (maildir/write.go) for all who wait. Each caller puts
+// its batch in the queue and asks for the lock: who gets it commits the
+// whole queue with one sync, and the others find their work done. There is no goroutine
+// for it and no delay: alone, a caller commits at once.
+func (m *Mailbox) commit(ctx context.Context, b *batch) error {
+	m.queueMu.Lock()
+	m.queue = append(m.queue, b)
+	m.queueMu.Unlock()
+
+	m.mu.Lock()
+	if !b.done {
+		m.queueMu.Lock()
+		queue := m.queue
+		m.queue = nil
+		m.queueMu.Unlock()
+		m.commitAll(context.WithoutCancel(ctx), queue) // it is the work of others too
+	}
+	m.mu.Unlock()
+	return b.err
+}
+
+func (m *Mailbox) commitAll(ctx context.Context, queue []*batch) {
+	err := m.ready(ctx)
+	n := 0
+	for _, b := range queue {
+		b.done, b.err = true, err
+		n += len(b.arrivals)
+	}
+	if err == nil {
+		err = m.reserve(n)
+		for _, b := range queue {
+			b.err = err
+		}
+	}
+	if err != nil {
+		return
+	}
+	rows := make([]row, 0, n)
+	next, modseq := m.snap.Load().UIDNext, m.nextModSeq()
+	subs := map[maildir.Sub]bool{}
+	for _, b := range queue {
+		placed, err := m.placeAll(b, next, modseq)
+		if err != nil {
+			b.err = diskError(err)
+			continue
+		}
+		rows = append(rows, placed...)
+		next += UID(len(placed))
+		for _, r := range placed {
+			subs[subOf(r.set)] = true
+		}
+	}
+	if len(rows) == 0 {
+		return
+	}
+	for sub := range subs { // step 4
+		if err := m.a.fs.SyncDir(maildir.Join(m.place.Load().folder, string(sub))); err != nil {
+			m.undo(queue, fmt.Errorf("sync mailbox %q: %w", m.Name(), diskError(err)))
+			return
+		}
+	}
+	m.publish(m.base().with(rows))
+	m.touched()
+	for _, b := range queue {
+		if b.err == nil {
+			m.pendArrivals(b)
+		}
+	}
+	m.a.wake()
+}
+
+func subOf(set uint32) maildir.Sub {
+	if set&inNew != 0 {
+		return maildir.New
+	}
+	return maildir.Cur
+}
+
+// placeAll does step 3 for one batch, or nothing. Messages without flags go into new, where
+// Maildir has what nobody has seen yet.
+func (m *Mailbox) placeAll(b *batch, next UID, modseq ModSeq) ([]row, error) {
+	rows := make([]row, 0, len(b.arrivals))
+	for i, arr := range b.arrivals {
+		set, err := m.flagNumber(arr.flags)
+		if err == nil {
+			if set == 0 {
+				set |= inNew
+			}
+			r := row{rec{uid: next + UID(i), set: set, modseq: modseq, size: uint32(arr.size), internal: arr.internal}, arr.in.Base}
+			arr.uid, arr.path = r.uid, m.path(m.base().nameOf(&r.rec, r.base))
+			rows = append(rows, r)
+			if arr.link {
+				err = arr.in.Link(arr.path)
+			} else {
+				err = arr.in.Rename(arr.path)
+			}
+		}
+		if err != nil {
+			for _, arr := range b.arrivals[:i] {
+				m.a.fs.Remove(arr.path)
+			}
+			return nil, fmt.Errorf("store in mailbox %q: %w", m.Name(), err)
+		}
+	}
+	return rows, nil
+}
+
+// undo takes back what step 3 did, after step 4 failed.
+func (m *Mailbox) undo(queue []*batch, err error) {
+	for _, b := range queue {
+		if b.err != nil {
+			continue
+		}
+		b.err = err
+		for _, arr := range b.arrivals {
+			m.a.fs.Remove(arr.path)
+		}
+	}
+	m.touched()
+}
+
+func (m *Mailbox) pendArrivals(b *batch) {
+	ops := make([]op, len(b.arrivals))
+	for i, arr := range b.arrivals {
+		ops[i] = opPut{m.validity, arr.uid, arr.saved, arr.email, arr.summary, arr.refs}
+	}
+	m.a.pend(ops...)
+}
+
+// takeBack removes a message of a delivery that failed for another mailbox.
+func (m *Mailbox) takeBack(uid UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.snap.Load()
+	pos, ok := s.Find(uid)
+	if !ok {
+		return
+	}
+	if err := m.a.fs.Remove(m.path(s.fileName(pos))); err != nil {
+		m.a.s.cfg.Log.Error("a delivery that failed could not be taken back", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "err", err)
+		return
+	}
+	m.forget([]int{pos})
+	m.touched()
+	m.a.wake()
+}

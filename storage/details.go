@@ -1,0 +1,232 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"facteur/storage/maildir"
+)
+
+const (
+	detailsAtOnce = 128 // rows read before any is handed out: no reader waits for a client
+	detailsGap    = 64  // UIDs further apart than this are asked for one by one
+)
+
+type detailRow struct {
+	uid     UID
+	thread  uint64
+	saved   int64
+	summary []byte
+}
+
+// Details reads the index for the given UIDs, ascending, and passes over those that
+// are gone. The slices handed out are only good until the next step.
+func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[*Details, error] {
+	return func(yield func(*Details, error) bool) {
+		if err := m.a.flush(ctx); err != nil {
+			// A full disk keeps the index from being written; what it has can still be
+			// read, and the rest be worked out.
+			m.a.s.cfg.Log.Warn("index not written", "account", m.a.name, "err", err)
+		}
+		for part := range slices.Chunk(sortedUIDs(uids), detailsAtOnce) {
+			rows, err := m.completeDetails(ctx, part)
+			if err != nil {
+				yield(nil, fmt.Errorf("read details in mailbox %q: %w", m.Name(), err))
+				return
+			}
+			s := m.Snapshot()
+			for _, uid := range part {
+				pos, ok := s.Find(uid)
+				if !ok {
+					continue
+				}
+				if d := m.detailsOf(s, pos, rows); d != nil && !yield(d, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (m *Mailbox) detailsOf(s *Snapshot, pos int, rows []detailRow) *Details {
+	_, c, k := s.at(pos)
+	uid := s.uids[pos]
+	i, ok := slices.BinarySearchFunc(rows, uid, detailRow.compare)
+	if !ok {
+		return nil
+	}
+	return &Details{
+		UID: uid, EmailID: emailID(c.base(k)), ThreadID: threadID(rows[i].thread),
+		Saved: time.Unix(rows[i].saved, 0), Summary: rows[i].summary,
+	}
+}
+
+func (r detailRow) compare(uid UID) int { return int(int64(r.uid) - int64(uid)) }
+
+// completeDetails reads rows of uids; those that the index has lost are worked out again
+// from the files, and given back to it.
+func (m *Mailbox) completeDetails(ctx context.Context, uids []UID) ([]detailRow, error) {
+	rows, err := m.readDetails(ctx, uids)
+	if err != nil {
+		return nil, err
+	}
+	var again []detailRow
+	for _, uid := range uids {
+		if _, ok := slices.BinarySearchFunc(rows, uid, detailRow.compare); ok {
+			continue
+		}
+		row, err := m.recompute(uid)
+		if errors.Is(err, ErrGone) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		again = append(again, row)
+	}
+	if len(again) == 0 {
+		return rows, nil
+	}
+	if err := m.a.flush(ctx); err == nil { // it knows the threads
+		if again, err = m.readDetails(ctx, uids); err == nil && len(again) >= len(rows) {
+			return again, nil
+		}
+	}
+	rows = append(rows, again...)
+	slices.SortFunc(rows, func(x, y detailRow) int { return x.compare(y.uid) })
+	return rows, nil
+}
+
+// readDetails reads rows of uids, which are few, ascending.
+func (m *Mailbox) readDetails(ctx context.Context, uids []UID) ([]detailRow, error) {
+	out := make([]detailRow, 0, len(uids))
+	for len(uids) > 0 {
+		n := 1
+		for n < len(uids) && uids[n]-uids[n-1] <= detailsGap {
+			n++
+		}
+		err := m.a.query(ctx, func(rows *sql.Rows) error {
+			var id, thread int64
+			var d detailRow
+			err := rows.Scan(&id, &thread, &d.saved, &d.summary)
+			d.uid, d.thread = UID(uint32(id)), uint64(thread)
+			out = append(out, d)
+			return err
+		}, "SELECT id, thread, saved, summary FROM detail WHERE id BETWEEN ? AND ? ORDER BY id",
+			rowID(m.validity, uids[0]), rowID(m.validity, uids[n-1]))
+		if err != nil {
+			return nil, err
+		}
+		uids = uids[n:]
+	}
+	return out, nil
+}
+
+// recompute works out a message's details from its file.
+func (m *Mailbox) recompute(uid UID) (detailRow, error) {
+	f, err := m.Open(uid)
+	if err != nil {
+		return detailRow{}, err
+	}
+	defer f.Close()
+	sum, err := m.a.s.summarize(f, f.Size())
+	if err != nil {
+		return detailRow{}, fmt.Errorf("summarize UID %d: %w", uid, err)
+	}
+	s := m.Snapshot()
+	pos, ok := s.Find(uid)
+	if !ok {
+		return detailRow{}, ErrGone
+	}
+	_, c, k := s.at(pos)
+	base := c.base(k)
+	put := opPut{m.validity, uid, maildir.TimeOf(base), emailID(base), sum.AppendBinary(nil), referencesOf(&sum.Envelope)}
+	m.a.pend(put)
+	return detailRow{uid, put.refs.guess(put.email), put.saved, put.summary}, nil
+}
+
+// ByObjectID finds messages of this mailbox by RFC 8474 EMAILID or THREADID.
+func (m *Mailbox) ByObjectID(ctx context.Context, email, thread string) ([]UID, error) {
+	s := m.Snapshot()
+	var uids []UID
+	if email != "" {
+		for _, c := range s.chunks {
+			for i := range c.recs {
+				if emailID(c.base(i)) == email {
+					uids = append(uids, c.recs[i].uid)
+				}
+			}
+		}
+		return uids, nil
+	}
+	n, ok := parseThreadID(thread)
+	if !ok {
+		return nil, nil
+	}
+	if err := m.a.flush(ctx); err != nil {
+		return nil, err
+	}
+	err := m.a.query(ctx, func(rows *sql.Rows) error {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		if _, ok := s.Find(UID(uint32(id))); ok {
+			uids = append(uids, UID(uint32(id)))
+		}
+		return nil
+	}, "SELECT id FROM detail WHERE thread=? AND id BETWEEN ? AND ? ORDER BY id",
+		int64(n), rowID(m.validity, 0), rowID(m.validity, 1<<32-1))
+	return uids, err
+}
+
+// Vanished lists the UIDs expunged after since, ascending (RFC 7162 3.2). complete is
+// false when the index doesn't reach back that far: then every UID below UIDNext that
+// is not in the mailbox has to be taken for expunged.
+func (m *Mailbox) Vanished(ctx context.Context, since ModSeq) (uids []UID, complete bool, err error) {
+	if err := m.a.flush(ctx); err != nil {
+		return nil, false, err
+	}
+	from := int64(-1)
+	err = m.a.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&from) }, "SELECT since FROM mailbox WHERE validity=?", int64(m.validity))
+	if err == nil {
+		err = m.a.query(ctx, func(rows *sql.Rows) error {
+			var first, last int64
+			err := rows.Scan(&first, &last)
+			for uid := first; uid <= last; uid++ {
+				uids = append(uids, UID(uid))
+			}
+			return err
+		}, "SELECT first, last FROM gone WHERE validity=? AND modseq>?", int64(m.validity), int64(min(since, 1<<62)))
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read what vanished from %q: %w", m.Name(), err)
+	}
+	slices.Sort(uids)
+	return slices.Compact(uids), from >= 0 && since >= ModSeq(from), nil
+}
+
+// TextField says where FullText looks.
+type TextField uint8
+
+const (
+	TextSubject TextField = 1 << iota
+	TextAddresses
+	TextBody
+)
+
+func (f TextField) columns() string {
+	var names []string
+	for i, name := range [...]string{"subject", "addresses", "body"} {
+		if f&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}

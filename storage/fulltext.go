@@ -1,0 +1,170 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"facteur/storage/sqlite"
+)
+
+// The full-text index keeps for every three characters in a row in which messages, and in
+// which of the three fields, they occur. It holds no text and no positions: what it
+// finds are candidates. Run fills it behind deliveries.
+const fulltextSchema = `CREATE VIRTUAL TABLE IF NOT EXISTS fts USING fts5(
+	subject, addresses, body, content='', contentless_delete=1, detail=column,
+	tokenize='trigram case_sensitive 1')`
+
+const (
+	textLimit = 1 << 20 // octets of a message's text that are indexed
+	textBatch = 16      // messages indexed in one transaction
+)
+
+// openFullText finds out whether there is a full-text index.
+func (a *Account) openFullText() {
+	if !a.s.cfg.FullText {
+		return
+	}
+	err := a.db.Load().Write(context.Background(), func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(fulltextSchema)
+		return err
+	})
+	if err != nil {
+		a.s.noFullText.Do(func() {
+			a.s.cfg.Log.Warn("no full-text index: searching bodies will be slow; build with -tags sqlite_fts5", "err", err)
+		})
+		return
+	}
+	a.fulltext = true
+}
+
+// foldText takes case out of text, one character at a time, for text and needle alike.
+func foldText(s string) string {
+	return strings.Map(func(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }, s)
+}
+
+// FullText returns the UIDs of messages that may hold the needle in one of the
+// fields, ascending: a superset, to be checked against the messages. Those of
+// unindexed have to be checked in any case. ok is false when the index can't tell (a
+// needle under three characters, or no full-text index): check every message.
+func (m *Mailbox) FullText(ctx context.Context, fields TextField, needle string) (candidates, unindexed []UID, ok bool, err error) {
+	match := matchExpr(fields, needle)
+	if !m.a.fulltext || match == "" {
+		return nil, nil, false, nil
+	}
+	upTo, err := m.indexedUpTo(ctx)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	s := m.Snapshot()
+	from, _ := s.Find(upTo + 1)
+	err = m.a.query(ctx, func(rows *sql.Rows) error {
+		var id int64
+		if err := rows.Scan(&id); err != nil {
+			return err
+		}
+		if _, ok := s.Find(UID(uint32(id))); ok {
+			candidates = append(candidates, UID(uint32(id)))
+		}
+		return nil
+	}, "SELECT rowid FROM fts WHERE fts MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid",
+		match, rowID(m.validity, 0), rowID(m.validity, upTo))
+	if err != nil {
+		return nil, nil, false, fmt.Errorf("search text in mailbox %q: %w", m.Name(), err)
+	}
+	return candidates, slices.Clone(s.uids[from:]), true, nil
+}
+
+// matchExpr asks for all the threes of characters in the needle; "" when it has none.
+func matchExpr(fields TextField, needle string) string {
+	runes := []rune(foldText(needle))
+	if len(runes) < 3 || fields == 0 || slices.Contains(runes, utf8.RuneError) || slices.Contains(runes, 0) {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("{" + fields.columns() + "} : (")
+	seen := map[string]bool{}
+	for i := 0; i+3 <= len(runes) && len(seen) < 64; i++ {
+		three := string(runes[i : i+3])
+		if seen[three] {
+			continue
+		}
+		if len(seen) > 0 {
+			b.WriteString(" AND ")
+		}
+		seen[three] = true
+		b.WriteString(`"` + strings.ReplaceAll(three, `"`, `""`) + `"`)
+	}
+	b.WriteString(")")
+	return b.String()
+}
+
+// indexedUpTo is the UID up to which the full-text index has been filled.
+func (m *Mailbox) indexedUpTo(ctx context.Context) (UID, error) {
+	var uid int64
+	err := m.a.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&uid) }, "SELECT uid FROM indexed WHERE validity=?", int64(m.validity))
+	return UID(uid), err
+}
+
+type indexedText struct {
+	uid                      UID
+	subject, addresses, body string
+}
+
+// indexSome indexes the text of the next few messages, and reports whether there are
+// more.
+func (m *Mailbox) indexSome(ctx context.Context) (more bool, err error) {
+	s := m.Snapshot()
+	if s == nil || !m.a.fulltext || m.Gone() || m.indexed.Load() >= uint32(s.UIDNext-1) {
+		return false, nil
+	}
+	upTo, err := m.indexedUpTo(ctx)
+	if err != nil {
+		return false, err
+	}
+	from, _ := s.Find(upTo + 1)
+	last := UID(s.UIDNext - 1)
+	var texts []indexedText
+	for i := from; i < s.Len(); i++ {
+		if len(texts) == textBatch {
+			last = s.uids[i] - 1
+			more = true
+			break
+		}
+		if t, ok := m.textOf(s.uids[i]); ok {
+			texts = append(texts, t)
+		}
+	}
+	err = m.a.db.Load().Write(ctx, func(tx *sqlite.Tx) error {
+		for _, t := range texts {
+			id := rowID(m.validity, t.uid)
+			if _, err := tx.Exec("INSERT OR REPLACE INTO fts (rowid, subject, addresses, body) VALUES (?,?,?,?)", id, t.subject, t.addresses, t.body); err != nil {
+				return err
+			}
+		}
+		_, err := tx.Exec("INSERT OR REPLACE INTO indexed (validity, uid) VALUES (?,?)", int64(m.validity), int64(last))
+		return err
+	})
+	if err == nil {
+		m.indexed.Store(uint32(last))
+	}
+	return more, err
+}
+
+// textOf reads the text of a message, to be indexed.
+func (m *Mailbox) textOf(uid UID) (indexedText, bool) {
+	f, err := m.Open(uid)
+	if err != nil {
+		return indexedText{}, false // gone meanwhile
+	}
+	defer f.Close()
+	t, err := m.a.s.extract(f, f.Size(), textLimit)
+	if err != nil {
+		m.a.s.cfg.Log.Warn("text not indexed", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "err", err)
+	}
+	return indexedText{uid, foldText(t.Subject), foldText(t.Addresses), foldText(t.Body)}, true
+}

@@ -1,0 +1,450 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"facteur/storage/maildir"
+)
+
+// refresh takes in what other programs have done to the folder, if its times say that
+// something was done, or in any case with force. The lock is held.
+func (m *Mailbox) refresh(ctx context.Context, force bool) error {
+	times, err := maildir.StatTimes(m.a.fs, m.place.Load().folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := m.repairFolder(); err != nil {
+			return err
+		}
+		times, err = maildir.StatTimes(m.a.fs, m.place.Load().folder)
+	}
+	if err != nil {
+		return err
+	}
+	if times == m.snap.Load().times && !force {
+		m.looked = true
+		return nil
+	}
+	// A look that renamed something doesn't know what others did meanwhile: look again.
+	for range 4 {
+		l := look{m: m}
+		if err := l.run(ctx); err != nil {
+			return err
+		}
+		m.looked = true
+		if !l.renamed {
+			break
+		}
+	}
+	return nil
+}
+
+// repairFolder makes new, cur or tmp when another program removed one.
+func (m *Mailbox) repairFolder() error {
+	folder := m.place.Load().folder
+	if folder != "" {
+		if _, err := m.a.fs.Stat(folder); err != nil {
+			return err // all of it is gone: Account.rescanTree sees that
+		}
+	}
+	return maildir.CreateFolder(m.a.fs, folder, m.info)
+}
+
+// look compares a folder with the table.
+type look struct {
+	m       *Mailbox
+	renamed bool // files got their proper names
+	byUID   map[UID]listed
+	foreign []listed
+}
+
+type listed struct {
+	maildir.Found
+	name maildir.FileName
+}
+
+func (l *look) run(ctx context.Context) error {
+	m := l.m
+	times, err := maildir.StatTimes(m.a.fs, m.place.Load().folder) // before the listing: what changes later shows
+	if err != nil {
+		return err
+	}
+	if err := l.list(); err != nil {
+		return err
+	}
+	before := m.snap.Load()
+	if err := l.missing(); err != nil {
+		return err
+	}
+	if err := l.changed(); err != nil {
+		return err
+	}
+	if err := l.arrived(ctx); err != nil {
+		return err
+	}
+	n := m.snap.Load().next()
+	n.times = times
+	if l.renamed {
+		n.times = maildir.Times{}
+	}
+	if n.FirstRecent == 0 { // nothing was known
+		n.FirstRecent = n.firstInNew()
+	}
+	m.snap.Store(n)
+	if n.HighestModSeq != before.HighestModSeq {
+		m.a.wake()
+	}
+	return nil
+}
+
+func (s *Snapshot) firstInNew() UID {
+	for _, c := range s.chunks {
+		for i := range c.recs {
+			if c.recs[i].set&inNew != 0 {
+				return c.recs[i].uid
+			}
+		}
+	}
+	return s.UIDNext
+}
+
+// list sorts the files into those that name a UID of this mailbox and the foreign ones.
+func (l *look) list() error {
+	found, err := maildir.List(l.m.a.fs, l.m.place.Load().folder)
+	if err != nil {
+		return err
+	}
+	s := l.m.snap.Load()
+	known := s.UIDNext
+	if !l.m.looked {
+		known = l.m.indexNext
+	}
+	l.byUID = make(map[UID]listed, len(found))
+	for _, f := range found {
+		one := listed{f, maildir.ParseFileName(f.Name)}
+		uid := UID(one.name.UID)
+		if one.name.UIDValidity != l.m.validity || uid == 0 || len(one.name.Base) > maildir.MaxBase || one.name.Base == "" {
+			l.foreign = append(l.foreign, one)
+			continue
+		}
+		if _, ok := s.Find(uid); !ok && uid < known {
+			// Of a message that is expunged: a UID never comes back (RFC 9051 2.3.1.1).
+			l.foreign = append(l.foreign, one)
+			continue
+		}
+		if other, ok := l.byUID[uid]; ok {
+			l.double(uid, other, one)
+			continue
+		}
+		l.byUID[uid] = one
+	}
+	return nil
+}
+
+// double: two files claim one UID. Two names of one file are what a file system
+// leaves that tears a rename apart: the one in cur is the newer. Else one is a copy.
+func (l *look) double(uid UID, a, b listed) {
+	if a.Sub == maildir.New && b.Sub == maildir.Cur {
+		a, b = b, a
+	}
+	l.byUID[uid] = a
+	fsys := l.m.a.fs
+	sa, err1 := fsys.Stat(l.m.path(a.Sub, a.Name))
+	sb, err2 := fsys.Stat(l.m.path(b.Sub, b.Name))
+	switch {
+	case err2 != nil:
+	case err1 != nil:
+		l.byUID[uid] = b
+	case sameFile(sa, sb):
+		if fsys.Remove(l.m.path(b.Sub, b.Name)) == nil {
+			l.renamed = true
+		}
+	default:
+		l.foreign = append(l.foreign, b)
+	}
+}
+
+// missing takes out messages whose files are gone. A listing can pass over a file that is
+// being renamed, so it has to be missing twice.
+func (l *look) missing() error {
+	s := l.m.snap.Load()
+	var positions []int
+	for i, uid := range s.uids {
+		if _, ok := l.byUID[uid]; !ok {
+			positions = append(positions, i)
+		}
+	}
+	if len(positions) == 0 {
+		return nil
+	}
+	found, err := maildir.List(l.m.a.fs, l.m.place.Load().folder)
+	if err != nil {
+		return err
+	}
+	for _, f := range found {
+		name := maildir.ParseFileName(f.Name)
+		if _, ok := l.byUID[UID(name.UID)]; !ok && name.UIDValidity == l.m.validity {
+			if _, ok := s.Find(UID(name.UID)); ok {
+				l.byUID[UID(name.UID)] = listed{f, name}
+			}
+		}
+	}
+	positions = slices.DeleteFunc(positions, func(i int) bool { _, ok := l.byUID[s.uids[i]]; return ok })
+	l.m.forget(positions)
+	return nil
+}
+
+// forget takes messages whose files are no more out of the table. The lock is held.
+func (m *Mailbox) forget(positions []int) {
+	if len(positions) == 0 {
+		return
+	}
+	s := m.snap.Load()
+	modseq := m.nextModSeq()
+	uids := make([]UID, len(positions))
+	for i, pos := range positions {
+		uids[i] = s.uids[pos]
+	}
+	n := m.base().without(positions)
+	n.HighestModSeq = modseq
+	m.publish(n)
+	m.a.pendGone(m.validity, modseq, uids)
+}
+
+// changed takes in flags, and gives files the names that we would have given them.
+func (l *look) changed() error {
+	m := l.m
+	s := m.snap.Load()
+	modseq := m.nextModSeq()
+	var positions []int
+	var sets []uint32
+	for i, uid := range s.uids {
+		f := l.byUID[uid]
+		r, c, k := s.at(i)
+		sub, name := s.nameOf(r, c.base(k))
+		if f.Sub == sub && f.Name == name {
+			continue
+		}
+		set, err := m.flagNumber(m.flags.fromName(f.name.Flags, f.name.Keywords))
+		if err != nil {
+			return err
+		}
+		if f.Sub == maildir.New {
+			set |= inNew
+		}
+		positions, sets = append(positions, i), append(sets, set)
+	}
+	if len(positions) == 0 {
+		return nil
+	}
+	n := m.base().changed(positions, func(k int, r *rec) {
+		if r.setID() != sets[k]&^inNew {
+			r.modseq = modseq
+		}
+		r.set = sets[k]
+	})
+	m.publish(n)
+	for _, pos := range positions {
+		f := l.byUID[n.uids[pos]]
+		if err := l.rename(f.Found, n, pos); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// rename gives a file its proper name.
+func (l *look) rename(f maildir.Found, s *Snapshot, pos int) error {
+	sub, name := s.fileName(pos)
+	if f.Sub == sub && f.Name == name {
+		return nil
+	}
+	l.renamed = true
+	return l.m.a.fs.Rename(l.m.path(f.Sub, f.Name), l.m.path(sub, name))
+}
+
+// arrived takes in files that the table doesn't know: first those with a UID, then the
+// foreign ones, in the order of their times.
+func (l *look) arrived(ctx context.Context) error {
+	m := l.m
+	var own []listed
+	s := m.snap.Load()
+	for uid, f := range l.byUID {
+		if _, ok := s.Find(uid); !ok {
+			own = append(own, f)
+		}
+	}
+	slices.SortFunc(own, func(a, b listed) int { return int(int64(a.name.UID) - int64(b.name.UID)) })
+	slices.SortFunc(l.foreign, func(a, b listed) int {
+		if ta, tb := maildir.TimeOf(a.Name), maildir.TimeOf(b.Name); ta != tb {
+			return int(ta - tb)
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+	modseq := m.nextModSeq()
+	var rows []row
+	for _, f := range own {
+		r, err := l.measure(f)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.uid, r.modseq = UID(f.name.UID), modseq
+		rows = append(rows, r)
+	}
+	if len(rows) > 0 {
+		m.publish(m.base().with(rows))
+		if err := m.reserve(0); err != nil {
+			return err
+		}
+		if err := l.properNames(own); err != nil {
+			return err
+		}
+	}
+	if len(l.foreign) == 0 {
+		return nil
+	}
+	return l.adopt(ctx, modseq)
+}
+
+// properNames renames files whose name isn't quite what we would have given them.
+func (l *look) properNames(own []listed) error {
+	s := l.m.snap.Load()
+	for _, f := range own {
+		if pos, ok := s.Find(UID(f.name.UID)); ok {
+			if err := l.rename(f.Found, s, pos); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// adopt gives foreign files a UID, by a rename that writes it into their name, and syncs the
+// folder before anybody sees the UIDs.
+func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
+	m := l.m
+	if err := m.reserve(len(l.foreign)); err != nil {
+		return err
+	}
+	next := m.snap.Load().UIDNext
+	var rows []row
+	for _, f := range l.foreign {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, err := l.measure(f)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoMessage) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		r.uid, r.modseq = next, modseq
+		sub, name := m.base().nameOf(&r.rec, r.base)
+		err = m.a.fs.Rename(m.path(f.Sub, f.Name), m.path(sub, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return diskError(err)
+		}
+		l.renamed = true
+		next++
+		rows = append(rows, r)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	for _, sub := range []maildir.Sub{maildir.New, maildir.Cur} {
+		if err := m.a.fs.SyncDir(maildir.Join(m.place.Load().folder, string(sub))); err != nil {
+			return err
+		}
+	}
+	m.publish(m.base().with(rows))
+	return nil
+}
+
+var errNoMessage = errors.New("not a message")
+
+// measure works out the row of a file from its name, and from the file where the name
+// doesn't say.
+func (l *look) measure(f listed) (row, error) {
+	m := l.m
+	path := m.path(f.Sub, f.Name)
+	st, err := m.a.fs.Stat(path)
+	if err != nil {
+		return row{}, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxMessage {
+		return row{}, errNoMessage
+	}
+	disk, virtual := st.Size(), f.name.Virtual
+	if virtual < disk || f.name.Size != disk {
+		if virtual, err = virtualSize(m.a.fs, path); err != nil {
+			return row{}, err
+		}
+	}
+	if virtual > maxMessage {
+		return row{}, errNoMessage
+	}
+	letters, extra := f.name.Flags, f.name.Keywords
+	flags := m.flags
+	if v := f.name.UIDValidity; v != 0 && v != m.validity {
+		// Moved here by another program: the letters are those of the folder it comes from.
+		flags = newFlagSets(m.a.keywordsOf(v))
+	}
+	set, err := m.flagNumber(flags.fromName(letters, extra))
+	if err != nil {
+		return row{}, err
+	}
+	if f.Sub == maildir.New {
+		set |= inNew
+	}
+	base := f.name.Base
+	if base == "" || len(base) > maildir.MaxBase {
+		base = maildir.NewBase(st.ModTime(), maildir.NewUnique(), m.a.s.host)
+	}
+	return row{rec{
+		set: set, size: uint32(virtual), lf: uint32(virtual - disk), internal: st.ModTime().Unix(),
+	}, base}, nil
+}
+
+// virtualSize is the size with each bare LF written as CRLF.
+func virtualSize(fsys maildir.FS, path string) (int64, error) {
+	f, err := fsys.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 64<<10)
+	var size int64
+	cr := false
+	for {
+		line, err := r.ReadSlice('\n')
+		size += int64(len(line))
+		if n := len(line); n > 0 && line[n-1] == '\n' {
+			if n > 1 {
+				cr = line[n-2] == '\r'
+			}
+			if !cr {
+				size++
+			}
+		}
+		if n := len(line); n > 0 {
+			cr = line[n-1] == '\r'
+		}
+		if err == io.EOF {
+			return size, nil
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return 0, err
+		}
+	}
+}

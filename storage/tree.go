@@ -1,0 +1,295 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"facteur/storage/maildir"
+)
+
+// cleanName is maildir.CleanName with this package's errors.
+func cleanName(name string) (string, error) {
+	clean, err := maildir.CleanName(name)
+	if err == nil {
+		_, err = maildir.EncodeName(clean)
+	}
+	if errors.Is(err, maildir.ErrTooLong) {
+		return "", fmt.Errorf("mailbox %.80q: %w: %w", name, err, ErrLimit)
+	}
+	if err != nil {
+		return "", fmt.Errorf("mailbox %.80q: %w", name, ErrName)
+	}
+	return clean, nil
+}
+
+// folderOf is the folder of a name that cleanName returned.
+func folderOf(name string) string {
+	folder, _ := maildir.EncodeName(name)
+	return folder
+}
+
+func (a *Account) readAccountInfo() error {
+	info, err := maildir.ReadInfo(a.fs, accountFile)
+	if errors.Is(err, maildir.ErrInfo) {
+		a.s.cfg.Log.Warn("account's text file is damaged, made anew", "account", a.name, "err", err)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, maildir.ErrInfo) {
+		return err
+	}
+	if err != nil {
+		info = &maildir.Info{}
+	}
+	a.info = info
+	return nil
+}
+
+func (a *Account) writeAccountInfo() error {
+	if err := maildir.WriteInfo(a.fs, accountFile, a.info); err != nil {
+		return fmt.Errorf("write text file of account %s: %w", a.name, diskError(err))
+	}
+	return nil
+}
+
+// readTree makes the list of mailboxes agree with the folders: new ones get a text
+// file, those that are gone are marked so. treeMu is held, or nobody else is there yet.
+func (a *Account) readTree() error {
+	st, err := a.fs.Stat(".")
+	if err != nil {
+		return err
+	}
+	names, err := a.fs.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	slices.Sort(names) // the same order every time
+	found := map[string]bool{}
+	for _, folder := range append([]string{""}, names...) {
+		name, ok := a.isFolder(folder)
+		if !ok {
+			continue
+		}
+		found[name] = true
+		if a.mailboxes[name] != nil {
+			continue
+		}
+		if err := a.addFolder(name, folder); err != nil {
+			return fmt.Errorf("folder of %q: %w", name, err)
+		}
+	}
+	for name, m := range a.mailboxes {
+		if !found[name] {
+			a.dropMailbox(m)
+		}
+	}
+	a.listed()
+	a.rootTime = st.ModTime().UnixNano()
+	return nil
+}
+
+func (a *Account) isFolder(folder string) (name string, ok bool) {
+	if folder == "" {
+		return maildir.Inbox, true
+	}
+	name, err := maildir.DecodeName(folder)
+	if err != nil {
+		return "", false
+	}
+	_, err = a.fs.Stat(maildir.Join(folder, string(maildir.Cur)))
+	return name, err == nil
+}
+
+// addFolder takes a folder into the list. One without a text file of its own, or
+// with the copy of another's, gets one.
+func (a *Account) addFolder(name, folder string) error {
+	info, err := maildir.ReadInfo(a.fs, maildir.Join(folder, maildir.InfoFile))
+	switch {
+	case err == nil && info.UIDValidity != 0 && !a.validityTaken(info.UIDValidity):
+	case err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, maildir.ErrInfo):
+		info, err = a.newInfo(folder, info)
+		if err != nil {
+			return err
+		}
+		if err := maildir.CreateFolder(a.fs, folder, info); err != nil {
+			return err
+		}
+	default:
+		return err
+	}
+	m := &Mailbox{a: a, validity: info.UIDValidity, id: info.ID, info: info}
+	m.place.Store(&place{name, folder})
+	m.listed.Store(&listing{info.Use, info.Subscribed})
+	a.mailboxes[name] = m
+	a.generation.Add(1)
+	return nil
+}
+
+// newInfo works out a text file for a folder that has none. Where its messages name a
+// UIDVALIDITY that no other folder has, the text file was lost: it is used on.
+func (a *Account) newInfo(folder string, copied *maildir.Info) (*maildir.Info, error) {
+	found, err := maildir.List(a.fs, folder)
+	if err != nil {
+		return nil, err
+	}
+	info := &maildir.Info{Subscribed: true}
+	votes := map[uint32]int{}
+	for _, f := range found {
+		if n := maildir.ParseFileName(f.Name); n.UID != 0 && !a.validityTaken(n.UIDValidity) {
+			votes[n.UIDValidity]++
+			if votes[n.UIDValidity] > votes[info.UIDValidity] {
+				info.UIDValidity = n.UIDValidity
+			}
+		}
+	}
+	if copied != nil { // a folder copied with its text file: the letters mean the same
+		info.Keywords = copied.Keywords
+	}
+	if info.UIDValidity == 0 {
+		if info.UIDValidity, err = a.newValidity(); err != nil {
+			return nil, err
+		}
+	} else {
+		for _, f := range found {
+			if n := maildir.ParseFileName(f.Name); n.UIDValidity == info.UIDValidity {
+				info.UIDBound = max(info.UIDBound, n.UID+boundStep)
+			}
+		}
+	}
+	info.UIDBound = max(info.UIDBound, 1)
+	info.ID = newMailboxID()
+	return info, nil
+}
+
+func newMailboxID() string { return "M" + maildir.NewUnique() }
+
+func (a *Account) validityTaken(v uint32) bool {
+	for _, m := range a.mailboxes {
+		if m.validity == v {
+			return true
+		}
+	}
+	return false
+}
+
+// newValidity hands out a UIDVALIDITY: seconds since 1970, and higher than all this account
+// ever had, so that a mailbox made again under an old name differs (RFC 9051 2.3.1.1).
+func (a *Account) newValidity() (uint32, error) {
+	v := max(uint32(a.s.cfg.Now().Unix()), a.info.UIDValidity+1)
+	for _, m := range a.mailboxes {
+		v = max(v, m.validity+1)
+	}
+	a.info.UIDValidity = v
+	if err := a.writeAccountInfo(); err != nil {
+		return 0, err
+	}
+	return v, nil
+}
+
+// refreshTree sees folders that other programs made or removed.
+func (a *Account) refreshTree(ctx context.Context) error {
+	st, err := a.fs.Stat(".")
+	if err != nil {
+		return fmt.Errorf("folder of account %s: %w", a.name, err)
+	}
+	a.treeMu.RLock()
+	same := a.rootTime == st.ModTime().UnixNano()
+	a.treeMu.RUnlock()
+	if same {
+		return nil
+	}
+	a.treeMu.Lock()
+	defer a.treeMu.Unlock()
+	before := a.generation.Load()
+	if err := a.readTree(); err != nil {
+		return err
+	}
+	for _, m := range a.allMailboxes() {
+		if !m.started {
+			if err := m.start(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if a.generation.Load() != before {
+		a.wake()
+	}
+	return nil
+}
+
+// dropMailbox takes a mailbox out of the list, whose folder is gone. treeMu is held.
+func (a *Account) dropMailbox(m *Mailbox) {
+	delete(a.mailboxes, m.Name())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.gone.Store(true)
+	m.count(Usage{})
+	a.pend(opDropped{m.validity})
+	a.generation.Add(1)
+}
+
+// keywordsOf reads the keywords of another mailbox of the account, from its text file: no
+// second lock may be waited for here.
+func (a *Account) keywordsOf(validity uint32) []string {
+	for _, m := range a.allMailboxes() {
+		if m.validity == validity {
+			info, err := maildir.ReadInfo(a.fs, maildir.Join(m.place.Load().folder, maildir.InfoFile))
+			if err == nil {
+				return info.Keywords
+			}
+		}
+	}
+	return nil
+}
+
+// Mailboxes lists all mailboxes, the subscribed names that don't exist among them,
+// sorted by name with INBOX first.
+func (a *Account) Mailboxes(ctx context.Context) ([]MailboxInfo, error) {
+	if err := a.refreshTree(ctx); err != nil {
+		return nil, err
+	}
+	a.treeMu.RLock()
+	defer a.treeMu.RUnlock()
+	list := map[string]*MailboxInfo{}
+	for name, m := range a.mailboxes {
+		info := m.listed.Load()
+		list[name] = &MailboxInfo{Name: name, Exists: true, Subscribed: info.subscribed, SpecialUse: info.use, ID: m.id}
+	}
+	for name := range a.mailboxes {
+		for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
+			if list[parent] == nil {
+				list[parent] = &MailboxInfo{Name: parent, NoSelect: true, Exists: true}
+			}
+			list[parent].HasChild = true
+		}
+	}
+	for _, name := range a.info.Names {
+		if list[name] == nil {
+			list[name] = &MailboxInfo{Name: name, NoSelect: true}
+		}
+		list[name].Subscribed = true
+	}
+	sorted := make([]MailboxInfo, 0, len(list))
+	for _, info := range list {
+		sorted = append(sorted, *info)
+	}
+	slices.SortFunc(sorted, func(x, y MailboxInfo) int {
+		if (x.Name == maildir.Inbox) != (y.Name == maildir.Inbox) {
+			if x.Name == maildir.Inbox {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(x.Name, y.Name)
+	})
+	return sorted, nil
+}
+
+func parentOf(name string) string {
+	if i := strings.LastIndexByte(name, '/'); i >= 0 {
+		return name[:i]
+	}
+	return ""
+}

@@ -1,0 +1,395 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"facteur/storage/maildir"
+)
+
+// mailboxForDelivery opens a mailbox; one that is missing is made, and subscribed.
+func (a *Account) mailboxForDelivery(ctx context.Context, name string) (*Mailbox, error) {
+	clean, err := cleanName(name)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		a.treeMu.RLock()
+		m := a.mailboxes[clean]
+		if m != nil {
+			m.refs.Add(1)
+		}
+		a.treeMu.RUnlock()
+		if m != nil {
+			return m, nil
+		}
+		if err := a.createMailbox(ctx, clean, "", true); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// CreateMailbox makes a mailbox and its missing parents. use is a special-use
+// attribute such as "\\Archive", or empty.
+func (a *Account) CreateMailbox(ctx context.Context, name, use string) error {
+	clean, err := cleanName(name)
+	if err != nil {
+		return err
+	}
+	a.treeMu.RLock()
+	exists := a.mailboxes[clean] != nil
+	a.treeMu.RUnlock()
+	if exists {
+		return fmt.Errorf("mailbox %q: %w", clean, ErrExists)
+	}
+	return a.createMailbox(ctx, clean, use, false)
+}
+
+func (a *Account) createMailbox(ctx context.Context, name, use string, subscribed bool) error {
+	if err := a.s.Free(); err != nil {
+		return err
+	}
+	a.treeMu.Lock()
+	defer a.treeMu.Unlock()
+	defer a.listed()
+	for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
+		if err := a.makeFolder(ctx, parent, "", subscribed); err != nil {
+			return err
+		}
+	}
+	if err := a.makeFolder(ctx, name, use, subscribed); err != nil {
+		return err
+	}
+	a.treeChanged()
+	return nil
+}
+
+// makeFolder makes one mailbox, if it isn't there. treeMu is held.
+func (a *Account) makeFolder(ctx context.Context, name, use string, subscribed bool) error {
+	if a.mailboxes[name] != nil {
+		return nil
+	}
+	validity, err := a.newValidity()
+	if err != nil {
+		return err
+	}
+	// A name that was subscribed before it existed is so again.
+	subscribed = subscribed || slices.Contains(a.info.Names, name)
+	info := &maildir.Info{UIDValidity: validity, UIDBound: 1, ID: newMailboxID(), Use: use, Subscribed: subscribed}
+	folder := folderOf(name)
+	if err := maildir.CreateFolder(a.fs, folder, info); err != nil {
+		return fmt.Errorf("create mailbox %q: %w", name, diskError(err))
+	}
+	m := &Mailbox{a: a, validity: validity, id: info.ID, info: info, started: true}
+	m.place.Store(&place{name, folder})
+	m.listed.Store(&listing{use, subscribed})
+	a.mailboxes[name] = m
+	return nil
+}
+
+func (a *Account) hasChild(name string) bool {
+	for other := range a.mailboxes {
+		if strings.HasPrefix(other, name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// DeleteMailbox removes a mailbox with all its messages. One with children becomes
+// \NoSelect (RFC 9051 6.3.5); ErrHasChild when it is that already. INBOX stays: ErrInbox.
+func (a *Account) DeleteMailbox(ctx context.Context, name string) error {
+	name, err := cleanName(name)
+	if err != nil {
+		return err
+	}
+	if name == maildir.Inbox {
+		return fmt.Errorf("delete INBOX: %w", ErrInbox)
+	}
+	a.treeMu.Lock()
+	defer a.treeMu.Unlock()
+	m := a.mailboxes[name]
+	if m == nil {
+		if a.hasChild(name) {
+			return fmt.Errorf("delete mailbox %q: %w", name, ErrHasChild)
+		}
+		return fmt.Errorf("mailbox %q: %w", name, ErrNoMailbox)
+	}
+	m.mu.Lock()
+	folder := m.place.Load().folder
+	subscribed := m.info.Subscribed
+	// One rename takes the whole folder out of sight; a crash before all is removed leaves
+	// it under a name that Run sweeps.
+	trash := trashPrefix + maildir.NewUnique()
+	err = a.fs.Rename(folder, trash)
+	if err == nil {
+		err = a.fs.SyncDir(".")
+	}
+	if err != nil {
+		m.mu.Unlock()
+		return fmt.Errorf("delete mailbox %q: %w", name, diskError(err))
+	}
+	m.mu.Unlock()
+	a.dropMailbox(m)
+	a.listed()
+	if subscribed {
+		// RFC 9051 6.3.9: the subscription of a name outlives the mailbox.
+		err = a.subscribeName(name, true)
+	}
+	a.treeChanged()
+	if rerr := a.fs.RemoveAll(trash); rerr != nil {
+		a.s.cfg.Log.Warn("files of a deleted mailbox are left", "account", a.name, "folder", trash, "err", rerr)
+	}
+	return err
+}
+
+// trashPrefix starts the names of folders that are being deleted. No mailbox's folder
+// can have it: theirs start with a dot.
+const trashPrefix = "deleted-"
+
+// subscribeName notes a name in the account's text file. treeMu is held.
+func (a *Account) subscribeName(name string, on bool) error {
+	had := slices.Contains(a.info.Names, name)
+	if had == on {
+		return nil
+	}
+	names := slices.DeleteFunc(slices.Clone(a.info.Names), func(n string) bool { return n == name })
+	if on {
+		if len(names) >= 10000 {
+			return fmt.Errorf("subscribe to %q: %w", name, ErrLimit)
+		}
+		names = append(names, name)
+	}
+	was := a.info.Names
+	a.info.Names = names
+	if err := a.writeAccountInfo(); err != nil {
+		a.info.Names = was
+		return err
+	}
+	return nil
+}
+
+// Subscribe sets or clears a name's subscription, whether it exists or not.
+func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
+	name, err := cleanName(name)
+	if err != nil {
+		return err
+	}
+	a.treeMu.Lock()
+	defer a.treeMu.Unlock()
+	m := a.mailboxes[name]
+	if m == nil || !on {
+		if err := a.subscribeName(name, on); err != nil {
+			return err
+		}
+	}
+	if m != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if m.info.Subscribed != on {
+			m.info.Subscribed = on
+			if err := m.writeInfo(); err != nil {
+				m.info.Subscribed = !on
+				return err
+			}
+		}
+	}
+	a.treeChanged()
+	return nil
+}
+
+// RenameMailbox renames a mailbox with its children; UIDVALIDITY and UIDs stay. Of INBOX
+// it moves the messages into the new mailbox and leaves INBOX empty (RFC 9051 6.3.6).
+func (a *Account) RenameMailbox(ctx context.Context, from, to string) error {
+	from, err := cleanName(from)
+	if err != nil {
+		return err
+	}
+	if to, err = cleanName(to); err != nil {
+		return err
+	}
+	if to == maildir.Inbox || strings.HasPrefix(to, from+"/") && from != maildir.Inbox {
+		return fmt.Errorf("rename %q to %q: %w", from, to, ErrName)
+	}
+	if from == maildir.Inbox {
+		return a.renameInbox(ctx, to)
+	}
+	a.treeMu.Lock()
+	defer a.treeMu.Unlock()
+	defer a.listed()
+	moves, err := a.planRename(from, to)
+	if err != nil {
+		return err
+	}
+	for parent := parentOf(to); parent != ""; parent = parentOf(parent) {
+		if err := a.makeFolder(ctx, parent, "", false); err != nil {
+			return err
+		}
+	}
+	done := 0
+	for _, mv := range moves {
+		if err = a.moveFolder(mv); err != nil {
+			break
+		}
+		done++
+	}
+	if err == nil {
+		err = a.fs.SyncDir(".")
+	}
+	if err != nil { // all or none
+		for _, mv := range moves[:done] {
+			a.moveFolder(folderMove{mv.m, mv.to, mv.from})
+		}
+		return fmt.Errorf("rename %q to %q: %w", from, to, diskError(err))
+	}
+	a.treeChanged()
+	return nil
+}
+
+type folderMove struct {
+	m        *Mailbox
+	from, to string
+}
+
+func (a *Account) planRename(from, to string) ([]folderMove, error) {
+	if a.mailboxes[from] == nil && !a.hasChild(from) {
+		return nil, fmt.Errorf("mailbox %q: %w", from, ErrNoMailbox)
+	}
+	if a.mailboxes[to] != nil || a.hasChild(to) {
+		return nil, fmt.Errorf("mailbox %q: %w", to, ErrExists)
+	}
+	var moves []folderMove
+	for _, name := range slices.Sorted(maps.Keys(a.mailboxes)) {
+		if name != from && !strings.HasPrefix(name, from+"/") {
+			continue
+		}
+		target, err := cleanName(to + strings.TrimPrefix(name, from))
+		if err != nil {
+			return nil, err
+		}
+		moves = append(moves, folderMove{a.mailboxes[name], name, target})
+	}
+	return moves, nil
+}
+
+// moveFolder renames one folder. treeMu is held.
+func (a *Account) moveFolder(mv folderMove) error {
+	mv.m.mu.Lock()
+	defer mv.m.mu.Unlock()
+	to := &place{mv.to, folderOf(mv.to)}
+	if err := a.fs.Rename(mv.m.place.Load().folder, to.folder); err != nil {
+		return err
+	}
+	mv.m.place.Store(to)
+	delete(a.mailboxes, mv.from)
+	a.mailboxes[mv.to] = mv.m
+	return nil
+}
+
+func (a *Account) renameInbox(ctx context.Context, to string) error {
+	if err := a.CreateMailbox(ctx, to, ""); err != nil {
+		return err
+	}
+	inbox, err := a.Mailbox(ctx, maildir.Inbox)
+	if err != nil {
+		return err
+	}
+	defer inbox.Release()
+	target, err := a.Mailbox(ctx, to)
+	if err != nil {
+		return err
+	}
+	defer target.Release()
+	_, err = inbox.Move(ctx, inbox.Snapshot().UIDs(), target)
+	return err
+}
+
+// Metadata reads METADATA entries (RFC 5464) of a mailbox, or of the account with
+// mailbox "". Names are in lower case, "/private/comment".
+func (a *Account) Metadata(ctx context.Context, mailbox string) (map[string][]byte, error) {
+	if mailbox == "" {
+		a.treeMu.RLock()
+		defer a.treeMu.RUnlock()
+		return maps.Clone(a.info.Meta), nil
+	}
+	m, err := a.find(mailbox)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return maps.Clone(m.info.Meta), nil
+}
+
+func (a *Account) find(name string) (*Mailbox, error) {
+	name, err := cleanName(name)
+	if err != nil {
+		return nil, err
+	}
+	a.treeMu.RLock()
+	defer a.treeMu.RUnlock()
+	if m := a.mailboxes[name]; m != nil {
+		return m, nil
+	}
+	return nil, fmt.Errorf("mailbox %q: %w", name, ErrNoMailbox)
+}
+
+// Limits of METADATA, for each mailbox.
+const (
+	maxMetaEntries = 100
+	maxMetaBytes   = 256 << 10
+)
+
+// SetMetadata sets entries; a nil value removes one. Metadata is kept in a text file
+// in the folder, since the index can be thrown away.
+func (a *Account) SetMetadata(ctx context.Context, mailbox string, entries map[string][]byte) error {
+	set := func(info *maildir.Info, write func() error) error {
+		meta, err := mergeMeta(info.Meta, entries)
+		if err != nil {
+			return err
+		}
+		was := info.Meta
+		info.Meta = meta
+		if err := write(); err != nil {
+			info.Meta = was
+			return err
+		}
+		a.treeChanged()
+		return nil
+	}
+	if mailbox == "" {
+		a.treeMu.Lock()
+		defer a.treeMu.Unlock()
+		return set(a.info, a.writeAccountInfo)
+	}
+	m, err := a.find(mailbox)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return set(m.info, m.writeInfo)
+}
+
+func mergeMeta(old, entries map[string][]byte) (map[string][]byte, error) {
+	meta := map[string][]byte{}
+	maps.Copy(meta, old)
+	for name, value := range entries {
+		if value == nil {
+			delete(meta, strings.ToLower(name))
+		} else {
+			meta[strings.ToLower(name)] = slices.Clone(value)
+		}
+	}
+	size := 0
+	for name, value := range meta {
+		size += len(name) + len(value)
+	}
+	if len(meta) > maxMetaEntries || size > maxMetaBytes {
+		return nil, fmt.Errorf("metadata: %w", ErrLimit)
+	}
+	return meta, nil
+}

@@ -1,0 +1,199 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"facteur/storage/maildir"
+)
+
+// Problem is one thing Verify found.
+type Problem struct {
+	Mailbox string
+	UID     UID
+	Path    string
+	What    string
+}
+
+// Verify compares index, table and Maildir, and says where they differ: a live
+// account is held still while it looks. An empty list means that all agree.
+func (a *Account) Verify(ctx context.Context) ([]Problem, error) {
+	if err := a.flush(ctx); err != nil {
+		return nil, err
+	}
+	var problems []Problem
+	if err := a.db.Load().Check(ctx, true); err != nil {
+		problems = append(problems, Problem{Path: indexFile, What: err.Error()})
+	}
+	for _, m := range a.allMailboxes() {
+		found, err := m.verify(ctx)
+		if err != nil {
+			return problems, fmt.Errorf("verify mailbox %q: %w", m.Name(), err)
+		}
+		problems = append(problems, found...)
+	}
+	return problems, ctx.Err()
+}
+
+func (m *Mailbox) verify(ctx context.Context) ([]Problem, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone.Load() {
+		return nil, nil
+	}
+	if err := m.load(ctx); err != nil {
+		return nil, err
+	}
+	v := &verifier{m: m}
+	if err := v.files(); err != nil {
+		return nil, err
+	}
+	v.order()
+	if err := v.index(ctx); err != nil {
+		return nil, err
+	}
+	return v.problems, nil
+}
+
+type verifier struct {
+	m        *Mailbox
+	problems []Problem
+}
+
+func (v *verifier) found(uid UID, path, format string, args ...any) {
+	v.problems = append(v.problems, Problem{v.m.Name(), uid, path, fmt.Sprintf(format, args...)})
+}
+
+// files compares the Maildir with the table.
+func (v *verifier) files() error {
+	m, s := v.m, v.m.snap.Load()
+	list, err := maildir.List(m.a.fs, m.place.Load().folder)
+	if err != nil {
+		return err
+	}
+	on := make(map[string]bool, len(list))
+	for _, f := range list {
+		on[m.path(f.Sub, f.Name)] = true
+	}
+	for i, uid := range s.uids {
+		path := m.path(s.fileName(i))
+		if !on[path] {
+			v.found(uid, path, "in the table, but there is no such file")
+			continue
+		}
+		delete(on, path)
+		st, err := m.a.fs.Stat(path)
+		if err != nil {
+			return err
+		}
+		if r := s.recAt(i); st.Size() != int64(r.size-r.lf) {
+			v.found(uid, path, "the file has %d octets, the table says %d", st.Size(), r.size-r.lf)
+		}
+	}
+	for path := range on {
+		v.found(UID(maildir.ParseFileName(filepath.Base(path)).UID), path, "a file that the table doesn't know")
+	}
+	return nil
+}
+
+// order checks the table against itself.
+func (v *verifier) order() {
+	m, s := v.m, v.m.snap.Load()
+	var sum totals
+	last := UID(0)
+	n := 0
+	for _, c := range s.chunks {
+		for i := range c.recs {
+			r := &c.recs[i]
+			if r.uid <= last || n >= len(s.uids) || s.uids[n] != r.uid {
+				v.found(r.uid, "", "UIDs don't ascend")
+			}
+			if r.modseq > s.HighestModSeq || r.modseq > c.high {
+				v.found(r.uid, "", "ModSeq is above the mailbox's")
+			}
+			last = r.uid
+			n++
+			sum.add(r, s.sets, 1)
+		}
+	}
+	if n != len(s.uids) || sum != s.totals {
+		v.found(0, "", "the counters don't agree with the messages")
+	}
+	if s.UIDNext <= last {
+		v.found(last, "", "UIDNEXT %d is not above the last UID", s.UIDNext)
+	}
+	if last >= UID(m.info.UIDBound) {
+		v.found(last, maildir.InfoFile, "bound %d of the UIDs is not above the last UID", m.info.UIDBound)
+	}
+	if m.counted != (Usage{Bytes: s.totals.disk, Messages: int64(n)}) {
+		v.found(0, "", "quota counts %+v", m.counted)
+	}
+}
+
+// index compares what the index has with the table. Of an operation that ended since the
+// flush it may not know yet.
+func (v *verifier) index(ctx context.Context) error {
+	m, s := v.m, v.m.snap.Load()
+	m.a.flushMu.Lock()
+	defer m.a.flushMu.Unlock()
+	if err := m.a.flushLocked(ctx); err != nil {
+		return err
+	}
+	flags := newFlagSets(m.info.Keywords)
+	t, err := m.a.readTable(ctx, m.validity, flags)
+	if err != nil {
+		v.found(0, indexFile, "%v", err)
+		return nil
+	}
+	if t == nil {
+		v.found(0, indexFile, "the index doesn't know the mailbox")
+		return nil
+	}
+	if t.Len() != s.Len() || t.UIDNext != s.UIDNext || t.totals != s.totals {
+		v.found(0, indexFile, "the index has %d messages, the table %d", t.Len(), s.Len())
+		return nil
+	}
+	for i := range s.uids {
+		a, ca, ka := s.at(i)
+		b, cb, kb := t.at(i)
+		if *a != *b || ca.base(ka) != cb.base(kb) {
+			v.found(a.uid, indexFile, "the index has another row than the table")
+		}
+	}
+	return nil
+}
+
+// Rebuild throws the account's index away and builds it from the Maildir.
+func (a *Account) Rebuild(ctx context.Context) error {
+	a.flushMu.Lock()
+	err := a.resetIndex()
+	a.flushMu.Unlock()
+	if err != nil {
+		return fmt.Errorf("rebuild index of %s: %w", a.name, err)
+	}
+	for _, m := range a.allMailboxes() {
+		if err := m.rebuild(ctx); err != nil {
+			return fmt.Errorf("rebuild mailbox %q: %w", m.Name(), err)
+		}
+	}
+	return a.flush(ctx)
+}
+
+func (m *Mailbox) rebuild(ctx context.Context) error {
+	m.mu.Lock()
+	err := m.ready(ctx)
+	if err == nil {
+		err = m.refresh(ctx, true)
+	}
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	for _, err := range m.Details(ctx, m.Snapshot().UIDs()) { // works out what is missing
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
