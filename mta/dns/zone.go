@@ -40,7 +40,7 @@ func (z *Zone) Load(text string) error {
 	parser := mdns.NewZoneParser(strings.NewReader(text), ".", "zone")
 	parser.SetDefaultTTL(300)
 	for rr, ok := parser.Next(); ok; rr, ok = parser.Next() {
-		name := mdns.CanonicalName(rr.Header().Name)
+		name := zoneName(rr.Header().Name)
 		records[name] = append(records[name], rr)
 		for parent := parentName(name); parent != "."; parent = parentName(parent) {
 			if _, ok := records[parent]; !ok {
@@ -72,7 +72,7 @@ func readFaults(text string) (map[fault]bool, error) {
 		if len(words) < 2 || len(words) > 3 || !faultWords[words[0]] {
 			return nil, fmt.Errorf("zone: line %d: want ;! FAULT NAME [TYPE], not %q", n+1, line)
 		}
-		f := fault{what: words[0], name: mdns.CanonicalName(words[1])}
+		f := fault{what: words[0], name: zoneName(words[1])}
 		if len(words) == 3 {
 			if f.typ, ok = mdns.StringToType[strings.ToUpper(words[2])]; !ok {
 				return nil, fmt.Errorf("zone: line %d: no such type %q", n+1, words[2])
@@ -175,6 +175,17 @@ func (z *Zone) lookup(name string) ([]mdns.RR, bool) {
 
 func (z *Zone) has(what, name string, typ uint16) bool {
 	return z.faults[fault{what, name, 0}] || z.faults[fault{what, name, typ}]
+}
+
+// zoneName is a name of the text in the form that questions have: a letter or ":" may stand in it as \DDD.
+func zoneName(name string) string {
+	wire := make([]byte, 256)
+	if n, err := mdns.PackDomainName(mdns.Fqdn(name), wire, 0, nil, false); err == nil {
+		if plain, _, err := mdns.UnpackDomainName(wire[:n], 0); err == nil {
+			name = plain
+		}
+	}
+	return mdns.CanonicalName(name)
 }
 
 func parentName(name string) string {
