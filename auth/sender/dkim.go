@@ -1,0 +1,323 @@
+package sender
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"facteur/mta/dns"
+	"facteur/storage/message"
+)
+
+// The results of DKIM and ARC (RFC 8601 2.7.1).
+const (
+	ResultNone      = "none"
+	ResultPass      = "pass"
+	ResultFail      = "fail"
+	ResultPolicy    = "policy" // would verify, but we don't accept it
+	ResultTempError = "temperror"
+	ResultPermError = "permerror"
+)
+
+// maxSignatures is how many signatures are verified, from the top; the others are as if they weren't
+// there.
+const maxSignatures = 10
+
+// DKIM is the outcome for one signature.
+type DKIM struct {
+	Result    string
+	Domain    string // d=, in A-labels
+	Selector  string // s=
+	Algorithm string // a=
+	KeyBits   int    // 0: no key was found
+	Identity  string // i=, or "@" and the domain
+	Reason    string // why it isn't "pass"
+	Length    int64  // l=; -1: the whole body is signed
+	Expired   bool   // x= has passed
+	Testing   bool   // the key says t=y
+}
+
+// signature is a DKIM-Signature or an ARC-Message-Signature field on its way to a result.
+type signature struct {
+	DKIM
+	field   int // its place in the header
+	tags    tagList
+	b, bh   []byte
+	relaxed bool // the header's canonical form
+	body    bodySpec
+	names   []string // h=, lower case
+	expires int64    // x=; -1: never
+	err     error    // makes it a permerror whatever DNS says
+}
+
+func (s *signature) keyName() string { return s.Selector + "._domainkey." + s.Domain }
+
+// parseSignature reads a DKIM-Signature field (RFC 6376 3.5). What is wrong with it stands in err.
+func parseSignature(f field, index int) *signature {
+	s := &signature{field: index, DKIM: DKIM{Length: -1}, expires: -1}
+	if s.tags, s.err = parseTags(string(f.value())); s.err != nil {
+		return s
+	}
+	s.err = s.parseCommon()
+	err := s.parseIdentity()
+	switch {
+	case s.err != nil:
+	case s.tags.value("v") != "1":
+		s.err = errors.New("v= is not 1")
+	case !slices.Contains(s.names, "from"): // RFC 6376 5.4
+		s.err = errors.New("the From field is not signed")
+	default:
+		s.err = err
+	}
+	return s
+}
+
+// parseCommon reads the tags that a DKIM-Signature and an ARC-Message-Signature share. Domain, selector
+// and algorithm are set as far as they can be shown, also on error.
+func (s *signature) parseCommon() error {
+	s.Algorithm = s.tags.value("a")
+	s.Domain, s.Selector = labels(s.tags.value("d")), labels(s.tags.value("s"))
+	for _, name := range []string{"a", "b", "bh", "d", "h", "s"} {
+		if s.tags.value(name) == "" {
+			return fmt.Errorf("no %s=", name)
+		}
+	}
+	// RFC 6376 3.5: never asked for when it isn't a name. NULs in s= have fooled resolvers into
+	// asking for a shorter one.
+	if !isLDHName(s.Domain) || !isLDHName(s.Selector) || len(s.keyName()) > 253 {
+		return errors.New("d= or s= is not a domain name")
+	}
+	switch a := strings.ToLower(s.Algorithm); Algorithm(a) {
+	case RSA, Ed25519:
+		s.Algorithm = a
+	case "rsa-sha1":
+		return errors.New("rsa-sha1 is no longer accepted") // RFC 8301 3.1
+	default:
+		return errors.New("an unknown algorithm")
+	}
+	var err error
+	if s.b, err = base64.StdEncoding.DecodeString(stripWSP(s.tags.value("b"))); err != nil {
+		return errors.New("b= is not base64")
+	}
+	if s.bh, err = base64.StdEncoding.DecodeString(stripWSP(s.tags.value("bh"))); err != nil {
+		return errors.New("bh= is not base64")
+	}
+	for name := range strings.SplitSeq(s.tags.value("h"), ":") {
+		s.names = append(s.names, strings.ToLower(strings.Trim(name, fws)))
+	}
+	if q, ok := s.tags.get("q"); ok && !q.lists("dns/txt") {
+		return errors.New("q= has no method we know")
+	}
+	return errors.Join(s.parseCanonical(), s.parseNumbers())
+}
+
+func (s *signature) parseCanonical() error {
+	header, body, hasBody := strings.Cut(strings.ToLower(s.tags.value("c")), "/")
+	if header == "" && !hasBody {
+		header = "simple"
+	}
+	if !hasBody {
+		body = "simple"
+	}
+	for _, c := range []string{header, body} {
+		if c != "simple" && c != "relaxed" {
+			return errors.New("c= is not known")
+		}
+	}
+	s.relaxed, s.body = header == "relaxed", bodySpec{relaxed: body == "relaxed", length: -1}
+	return nil
+}
+
+func (s *signature) parseNumbers() error {
+	signed, err := s.number("t")
+	if err == nil {
+		s.expires, err = s.number("x")
+	}
+	if err == nil {
+		s.Length, err = s.number("l")
+		s.body.length = s.Length
+	}
+	if err == nil && s.expires >= 0 && signed >= 0 && s.expires < signed {
+		return errors.New("x= is before t=")
+	}
+	return err
+}
+
+// number reads an unsigned decimal of at most 18 digits; -1: the tag is not there.
+func (s *signature) number(name string) (int64, error) {
+	t, ok := s.tags.get(name)
+	if !ok {
+		return -1, nil
+	}
+	if !isDigits(t.value) || len(t.value) > 18 {
+		return -1, fmt.Errorf("%s= is not a number", name)
+	}
+	return strconv.ParseInt(t.value, 10, 64)
+}
+
+// parseIdentity: i= must be of the domain d= or below (RFC 6376 3.5).
+func (s *signature) parseIdentity() error {
+	i, ok := s.tags.get("i")
+	if !ok {
+		s.Identity = "@" + s.Domain
+		return nil
+	}
+	s.Identity = i.value
+	at := strings.LastIndexByte(i.value, '@')
+	if at < 0 {
+		return errors.New("i= has no @")
+	}
+	if !isSubdomain(labels(i.value[at+1:]), s.Domain) {
+		return errors.New("i= is not within d=")
+	}
+	return nil
+}
+
+// labels is a domain name in A-labels and lower case (RFC 8616 5); what can't be one stays as it is,
+// to be refused.
+func labels(name string) string {
+	if a, err := message.ASCIIDomain(name); err == nil {
+		return a
+	}
+	return name
+}
+
+// finish decides about a signature once its key and the body's hash are there.
+func (s *signature) finish(m *mail, sums map[bodySpec]bodySum, answer func() keyAnswer, now time.Time) {
+	if s.err != nil {
+		s.set(ResultPermError, s.err.Error())
+		return
+	}
+	s.Expired = s.expires >= 0 && now.Unix() > s.expires
+	ans := answer()
+	switch {
+	case dns.IsTemporary(ans.err):
+		s.set(ResultTempError, "no answer for the key")
+		return
+	case ans.err != nil:
+		s.set(ResultPermError, "no key")
+		return
+	}
+	digest := m.digest(s)
+	tried := 0
+	for _, text := range ans.records {
+		key, err := parseKey(text, Algorithm(s.Algorithm))
+		if errors.Is(err, errNoKeyRecord) && len(ans.records) > 1 {
+			continue
+		}
+		if err == nil {
+			s.KeyBits, s.Testing = key.bits, key.testing
+		}
+		s.judge(key, err, digest, sums[s.body])
+		if tried++; s.Result == ResultPass || tried == maxKeyRecords {
+			return
+		}
+	}
+	if s.Result == "" {
+		s.set(ResultPermError, "no key")
+	}
+}
+
+func (s *signature) set(result, reason string) { s.Result, s.Reason = result, reason }
+
+// judge decides with one key.
+func (s *signature) judge(key *dkimKey, err error, digest []byte, body bodySum) {
+	if err != nil {
+		s.set(ResultPermError, err.Error())
+		return
+	}
+	_, domain, _ := strings.Cut(s.Identity[strings.LastIndexByte(s.Identity, '@'):], "@")
+	switch {
+	case Algorithm(s.Algorithm) == RSA && (key.bits < minRSABits || key.bits > maxRSABits):
+		s.set(ResultPolicy, fmt.Sprintf("a key of %d bits", key.bits))
+	case key.strict && labels(domain) != s.Domain:
+		s.set(ResultPermError, "i= is below d=, which the key forbids")
+	case s.Expired:
+		s.set(ResultFail, "the signature has expired")
+	case s.Length > body.total:
+		s.set(ResultFail, "l= is longer than the body")
+	case !bytes.Equal(s.bh, body.sum[:]):
+		s.set(ResultFail, "the body has been changed")
+	case key.verify(digest, s.b) != nil:
+		s.set(ResultFail, "the signature does not match")
+	case s.Length >= 0 && s.Length < body.total:
+		// What follows may be anybody's.
+		s.set(ResultPolicy, fmt.Sprintf("l= leaves %d octets of the body unsigned", body.total-s.Length))
+	default:
+		s.set(ResultPass, "")
+	}
+}
+
+// mail is the message whose sender is looked for.
+type mail struct {
+	fields []field
+	byName map[string][]int // places in fields
+}
+
+func newMail(header []byte) *mail {
+	m := &mail{fields: splitHeader(header), byName: make(map[string][]int)}
+	for i, f := range m.fields {
+		m.byName[f.name] = append(m.byName[f.name], i)
+	}
+	return m
+}
+
+// signatures reads the DKIM-Signature fields from the top, ten at most.
+func (m *mail) signatures() []*signature {
+	var sigs []*signature
+	for _, i := range m.byName["dkim-signature"] {
+		if len(sigs) == maxSignatures {
+			break
+		}
+		sigs = append(sigs, parseSignature(m.fields[i], i))
+	}
+	return sigs
+}
+
+// digest hashes the fields that a signature names, from the bottom up where a name occurs more than once
+// (RFC 6376 5.4.2), and the signature's field itself without the value of b= (3.7).
+func (m *mail) digest(s *signature) []byte {
+	h := sha256.New()
+	var buf []byte
+	used := make(map[string]int, len(s.names))
+	for _, name := range s.names {
+		places := m.byName[name]
+		n := used[name]
+		if n < len(places) && places[len(places)-1-n] == s.field {
+			n++ // the signature wasn't there when it was made
+		}
+		used[name] = n + 1
+		if n >= len(places) || name == "" {
+			continue // signed as absent
+		}
+		f := m.fields[places[len(places)-1-n]]
+		if !s.relaxed {
+			h.Write(f.raw)
+			continue
+		}
+		buf = appendRelaxed(buf[:0], f)
+		h.Write(buf)
+	}
+	own := withoutB(m.fields[s.field], s.tags)
+	if s.relaxed {
+		buf = appendRelaxed(buf[:0], own)
+	} else {
+		buf = append(buf[:0], own.raw...)
+	}
+	h.Write(bytes.TrimSuffix(buf, crlf))
+	return h.Sum(nil)
+}
+
+// withoutB is a field with the value of its own b= tag taken out: of that tag, not of "b=" in another.
+func withoutB(f field, tags tagList) field {
+	b, _ := tags.get("b")
+	start, end := f.colon+1+b.start, f.colon+1+b.end
+	raw := append(append([]byte{}, f.raw[:start]...), f.raw[end:]...)
+	return field{name: f.name, raw: raw, colon: f.colon}
+}
