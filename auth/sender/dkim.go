@@ -2,7 +2,6 @@ package sender
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -31,16 +30,17 @@ const maxSignatures = 10
 
 // DKIM is the outcome for one signature.
 type DKIM struct {
-	Result    string
-	Domain    string // d=, in A-labels
-	Selector  string // s=
-	Algorithm string // a=
-	KeyBits   int    // 0: no key was found
-	Identity  string // i=, or "@" and the domain
-	Reason    string // why it isn't "pass"
-	Length    int64  // l=; -1: the whole body is signed
-	Expired   bool   // x= has passed
-	Testing   bool   // the key says t=y
+	Result    string `json:"result"`
+	Domain    string `json:"domain"`             // d=, in A-labels
+	Selector  string `json:"selector"`           // s=
+	Algorithm string `json:"algorithm"`          // a=
+	KeyBits   int    `json:"key_bits,omitempty"` // 0: no key was found
+	Identity  string `json:"identity"`           // i=, or "@" and the domain
+	Reason    string `json:"reason"`             // why it isn't "pass"
+	Length    int64  `json:"length"`             // l=; -1: the whole body is signed
+	Expired   bool   `json:"expired,omitempty"`  // x= has passed
+	Testing   bool   `json:"testing,omitempty"`  // the key says t=y
+	mark      string // the first octets of b=
 }
 
 // signature is a DKIM-Signature or an ARC-Message-Signature field on its way to a result.
@@ -90,7 +90,8 @@ func (s *signature) parseCommon() error {
 	}
 	// RFC 6376 3.5: never asked for when it isn't a name. NULs in s= have fooled resolvers into
 	// asking for a shorter one.
-	if !isLDHName(s.Domain) || !isLDHName(s.Selector) || len(s.keyName()) > 253 {
+	if !isLDHName(s.Domain) || !isLDHName(s.Selector) || len(s.keyName()) > 253 || strings.HasSuffix(s.tags.value("d"), ".") ||
+		strings.HasSuffix(s.tags.value("s"), ".") {
 		return errors.New("d= or s= is not a domain name")
 	}
 	switch a := strings.ToLower(s.Algorithm); Algorithm(a) {
@@ -252,72 +253,4 @@ func (s *signature) judge(key *dkimKey, err error, digest []byte, body bodySum) 
 	default:
 		s.set(ResultPass, "")
 	}
-}
-
-// mail is the message whose sender is looked for.
-type mail struct {
-	fields []field
-	byName map[string][]int // places in fields
-}
-
-func newMail(header []byte) *mail {
-	m := &mail{fields: splitHeader(header), byName: make(map[string][]int)}
-	for i, f := range m.fields {
-		m.byName[f.name] = append(m.byName[f.name], i)
-	}
-	return m
-}
-
-// signatures reads the DKIM-Signature fields from the top, ten at most.
-func (m *mail) signatures() []*signature {
-	var sigs []*signature
-	for _, i := range m.byName["dkim-signature"] {
-		if len(sigs) == maxSignatures {
-			break
-		}
-		sigs = append(sigs, parseSignature(m.fields[i], i))
-	}
-	return sigs
-}
-
-// digest hashes the fields that a signature names, from the bottom up where a name occurs more than once
-// (RFC 6376 5.4.2), and the signature's field itself without the value of b= (3.7).
-func (m *mail) digest(s *signature) []byte {
-	h := sha256.New()
-	var buf []byte
-	used := make(map[string]int, len(s.names))
-	for _, name := range s.names {
-		places := m.byName[name]
-		n := used[name]
-		if n < len(places) && places[len(places)-1-n] == s.field {
-			n++ // the signature wasn't there when it was made
-		}
-		used[name] = n + 1
-		if n >= len(places) || name == "" {
-			continue // signed as absent
-		}
-		f := m.fields[places[len(places)-1-n]]
-		if !s.relaxed {
-			h.Write(f.raw)
-			continue
-		}
-		buf = appendRelaxed(buf[:0], f)
-		h.Write(buf)
-	}
-	own := withoutB(m.fields[s.field], s.tags)
-	if s.relaxed {
-		buf = appendRelaxed(buf[:0], own)
-	} else {
-		buf = append(buf[:0], own.raw...)
-	}
-	h.Write(bytes.TrimSuffix(buf, crlf))
-	return h.Sum(nil)
-}
-
-// withoutB is a field with the value of its own b= tag taken out: of that tag, not of "b=" in another.
-func withoutB(f field, tags tagList) field {
-	b, _ := tags.get("b")
-	start, end := f.colon+1+b.start, f.colon+1+b.end
-	raw := append(append([]byte{}, f.raw[:start]...), f.raw[end:]...)
-	return field{name: f.name, raw: raw, colon: f.colon}
 }

@@ -31,12 +31,13 @@ const (
 
 // SPF is the outcome of one check.
 type SPF struct {
-	Result      string
-	Identity    string // "mailfrom" or "helo"
-	Domain      string // whose record was asked for
-	Explanation string // of the domain's owner, for the refused sender; ASCII, one line
-	Mechanism   string // the term that matched
-	Reason      string // of none, temperror and permerror
+	Result      string `json:"result"`
+	Identity    string `json:"identity"`            // "mailfrom" or "helo"
+	Sender      string `json:"sender"`              // local-part@domain that was checked
+	Domain      string `json:"domain"`              // whose record was asked for
+	Explanation string `json:"explanation"`         // of the domain's owner, for the refused sender; ASCII, one line
+	Mechanism   string `json:"mechanism,omitempty"` // the term that matched
+	Reason      string `json:"reason,omitempty"`    // of none, temperror and permerror
 }
 
 // SPFParams is what is known of the client and its sender.
@@ -60,7 +61,7 @@ func CheckSPF(ctx context.Context, resolver *dns.Resolver, p SPFParams) SPF {
 	if c.receiver == "" {
 		c.receiver = "unknown"
 	}
-	out := SPF{Identity: p.Identity, Domain: c.domain}
+	out := SPF{Identity: p.Identity, Sender: c.local + "@" + c.domain, Domain: c.domain}
 	v := c.check(c.domain)
 	out.Result, out.Mechanism = v.result, v.mechanism
 	if v.err != nil {

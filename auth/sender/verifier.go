@@ -1,0 +1,179 @@
+package sender
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"facteur/mta/dns"
+	"facteur/storage/message"
+)
+
+// Verifier finds out who messages are from. Its fields are not changed while it is in use; it is safe
+// for concurrent use, and its goroutines end with the call they serve.
+type Verifier struct {
+	Resolver  *dns.Resolver
+	Hostname  string // authserv-id of Authentication-Results, and %{r} of SPF
+	Now       func() time.Time
+	Timeout   time.Duration // for all look-ups of a message together: 20 s (RFC 7208 4.6.4)
+	Overrides []Override
+}
+
+// Params is a message with what the SMTP session knows of it.
+type Params struct {
+	IP       netip.Addr
+	Helo     string
+	MailFrom message.AddrSpec // zero: the null reverse-path
+	Header   []byte           // as received, CRLF line ends, with the blank line
+	Body     io.Reader        // what follows it; read once to its end
+}
+
+// Verdict is all that was found out. "facteur check --json" writes it as it is.
+type Verdict struct {
+	SPF          SPF    `json:"spf"`  // of MAIL FROM; of HELO for the null reverse-path
+	Helo         SPF    `json:"helo"` // of HELO; Result is empty when SPF above is that already
+	DKIM         []DKIM `json:"dkim"`
+	ARC          ARC    `json:"arc"`
+	DMARC        DMARC  `json:"dmarc"`
+	IPRev        IPRev  `json:"iprev"`
+	From         string `json:"from"` // the author's address; empty with a Fault
+	AuthorDomain string `json:"author_domain"`
+	Fault        string `json:"fault,omitempty"`    // what is wrong with the From field
+	Override     string `json:"override,omitempty"` // why the policy is set aside
+	Disposition  string `json:"disposition"`        // "accept", "quarantine" or "reject"
+	Reply        string `json:"reply"`              // what the peer would hear
+
+	// Field is the Authentication-Results field, CRLF at its end.
+	Field []byte `json:"-"`
+}
+
+// The dispositions.
+const (
+	Accept     = "accept"
+	Quarantine = "quarantine"
+	Reject     = "reject"
+)
+
+// Verify asks everything at the same time and takes as long as the slowest of SPF, keys and policy. What DNS
+// doesn't answer is a temperror in the Verdict; the error is only ever one of reading the body.
+func (v *Verifier) Verify(ctx context.Context, p Params) (*Verdict, error) {
+	timeout := v.Timeout
+	if timeout == 0 {
+		timeout = 20 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	now := v.now()
+	m := newMail(p.Header)
+	out := &Verdict{}
+	author, fault := m.author(p.Header)
+	out.Fault = fault
+	if fault == "" {
+		out.From, out.AuthorDomain = author.String(), labels(author.Domain)
+	}
+
+	spf := async(func() [2]SPF { return v.checkSPF(ctx, p, now) })
+	iprev := async(func() IPRev { return CheckIPRev(ctx, v.Resolver, p.IP) })
+	policy := async(func() *dmarcPolicy { return findPolicy(ctx, v.Resolver, out.AuthorDomain) })
+	sigs, chain := m.signatures(), m.arcChain()
+	needed := append(append([]*signature{}, sigs...), chain.signatures()...)
+	keys := lookUpKeys(ctx, v.Resolver, needed)
+	sums, err := hashBodies(p.Body, bodySpecs(needed))
+	if err != nil {
+		return nil, fmt.Errorf("read the body to verify signatures: %w", err)
+	}
+	for _, s := range sigs {
+		s.finish(m, sums, keys[s.keyName()], now)
+		s.mark = s.tags.value("b")
+		s.mark = stripWSP(s.mark[:min(len(s.mark), 8)]) // RFC 6008
+		out.DKIM = append(out.DKIM, s.DKIM)
+	}
+	out.ARC = chain.finish(m, sums, keys, now)
+	both := spf()
+	out.SPF, out.Helo = both[0], both[1]
+	out.IPRev = iprev()
+	if out.DMARC = policy().evaluate(out.SPF, out.DKIM); fault != "" {
+		out.DMARC = DMARC{Result: ResultPermError, Reason: "no single author"}
+	}
+	v.decide(out)
+	out.Field = out.authResultsField(v.Hostname)
+	return out, nil
+}
+
+func (v *Verifier) now() time.Time {
+	if v.Now == nil {
+		return time.Now()
+	}
+	return v.Now()
+}
+
+// async runs f beside its caller; the function it returns waits for the value.
+func async[T any](f func() T) func() T {
+	done := make(chan T, 1)
+	go func() { done <- f() }()
+	return func() T { return <-done }
+}
+
+func bodySpecs(sigs []*signature) []bodySpec {
+	var specs []bodySpec
+	for _, s := range sigs {
+		if s.err == nil && len(s.bh) > 0 {
+			specs = append(specs, s.body)
+		}
+	}
+	return specs
+}
+
+// SPF checks MAIL FROM, or HELO for the null reverse-path, without a message.
+func (v *Verifier) SPF(ctx context.Context, p Params) SPF {
+	return v.checkSPF(ctx, p, v.now())[0]
+}
+
+// checkSPF checks MAIL FROM and HELO (RFC 7208 2.3, 2.4).
+func (v *Verifier) checkSPF(ctx context.Context, p Params, now time.Time) [2]SPF {
+	params := SPFParams{IP: p.IP, Helo: labels(p.Helo), Domain: labels(p.Helo), Identity: "helo", Receiver: v.Hostname, Now: now}
+	if !p.IP.IsValid() {
+		none := SPF{Result: SPFNone, Identity: "mailfrom", Reason: "the client's address is not known"}
+		return [2]SPF{none, {}}
+	}
+	mailFrom := params
+	mailFrom.Identity = "mailfrom"
+	helo := func() SPF { return SPF{} }
+	if p.MailFrom.Domain != "" {
+		mailFrom.Local, mailFrom.Domain = p.MailFrom.Local, labels(p.MailFrom.Domain)
+		helo = async(func() SPF { return CheckSPF(ctx, v.Resolver, params) })
+	}
+	first := CheckSPF(ctx, v.Resolver, mailFrom)
+	return [2]SPF{first, helo()}
+}
+
+// decide says what the author's domain asks for, unless the owner trusts who brought the message.
+func (v *Verifier) decide(out *Verdict) {
+	out.Disposition, out.Reply = Accept, "250 2.0.0 Accepted"
+	if out.Fault != "" {
+		out.Disposition, out.Reply = Reject, "550 5.6.0 Refused: "+out.Fault
+		return
+	}
+	enforced := out.DMARC.Result == ResultFail || out.DMARC.Result == ResultTempError
+	if !enforced || out.DMARC.Policy == PolicyNone || out.DMARC.Policy == "" {
+		return
+	}
+	if out.Override = v.override(out); out.Override != "" {
+		return
+	}
+	switch {
+	case out.DMARC.Result == ResultTempError && out.DMARC.Policy == PolicyReject:
+		// Whoever has a name below the author's with a broken DNS could come in here otherwise.
+		out.Disposition = Reject
+		out.Reply = "451 4.7.1 No answer for " + out.DMARC.Domain + ", please try again later"
+	case out.DMARC.Result == ResultTempError:
+	case out.DMARC.Policy == PolicyReject:
+		out.Disposition = Reject
+		out.Reply = "550 5.7.1 Refused: neither SPF nor DKIM shows that this is from " + out.AuthorDomain +
+			", and " + out.DMARC.Domain + " asks to reject such mail (DMARC)"
+	default:
+		out.Disposition = Quarantine
+	}
+}
