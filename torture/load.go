@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// load is mixed traffic against a server that may die at any moment: an error ends a worker's session,
+// and it comes again until ctx ends.
+type load struct {
+	ledger *ledger
+	done   atomic.Int64 // acknowledged operations
+}
+
+// run runs all workers until ctx ends.
+func (l *load) run(ctx context.Context, seed uint64) {
+	var wg sync.WaitGroup
+	for i, worker := range []func(context.Context, *rand.Rand) error{l.mx, l.mx, l.mx, l.append, l.append, l.move, l.expunge, l.rename, l.submit} {
+		rnd := rand.New(rand.NewPCG(seed, uint64(i)))
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if err := worker(ctx, rnd); err != nil {
+					select { // the server is down, or has just died
+					case <-time.After(20 * time.Millisecond):
+					case <-ctx.Done():
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func letter(from, to, subject string, rnd *rand.Rand) string {
+	return fmt.Sprintf("From: <%s>\r\nTo: <%s>\r\nSubject: %s\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%s@torture.test>\r\n\r\n%s\r\n",
+		from, to, subject, subject, strings.Repeat("All work and no play.\r\n", rnd.IntN(400)))
+}
+
+// mx delivers to bob, some messages in one session.
+func (l *load) mx(ctx context.Context, rnd *rand.Rand) error {
+	c, err := smtp.Dial(mxAddr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for range 1 + rnd.IntN(20) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		subject := l.ledger.offer(bob, "delivered")
+		if err := c.SendMail("friend@elsewhere.test", []string{bob}, strings.NewReader(letter("friend@elsewhere.test", bob, subject, rnd))); err != nil {
+			return err
+		}
+		l.ledger.stored(subject)
+		l.done.Add(1)
+	}
+	return c.Quit()
+}
+
+// submit sends from bob to somewhere else, which ends in alice's mailbox Sink.
+func (l *load) submit(ctx context.Context, rnd *rand.Rand) error {
+	c, err := smtp.DialStartTLS(subAddr, &tls.Config{InsecureSkipVerify: true}) // the demo's throw-away certificate
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.Auth(sasl.NewPlainClient("", bob, password)); err != nil {
+		return err
+	}
+	for range 1 + rnd.IntN(10) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		subject := l.ledger.offer(alice, "submitted")
+		if err := c.SendMail(bob, []string{"someone@elsewhere.test"}, strings.NewReader(letter(bob, "someone@elsewhere.test", subject, rnd))); err != nil {
+			return err
+		}
+		l.ledger.stored(subject)
+		l.done.Add(1)
+	}
+	return c.Quit()
+}
+
+func (l *load) append(ctx context.Context, rnd *rand.Rand) error {
+	c, err := login(bob)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for range 1 + rnd.IntN(20) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		subject := l.ledger.offer(bob, "appended")
+		msg := letter(bob, bob, subject, rnd)
+		cmd := c.Append([]string{"INBOX", "Drafts"}[rnd.IntN(2)], int64(len(msg)), &imap.AppendOptions{Flags: []imap.Flag{imap.FlagSeen}})
+		if _, err := io.WriteString(cmd, msg); err != nil {
+			return err
+		}
+		if err := cmd.Close(); err != nil {
+			return err
+		}
+		if _, err := cmd.Wait(); err != nil {
+			return err
+		}
+		l.ledger.stored(subject)
+		l.done.Add(1)
+	}
+	return nil
+}
+
+// move moves messages between INBOX and Archive: they may be in the one or the other, never in both.
+func (l *load) move(ctx context.Context, rnd *rand.Rand) error {
+	c, err := login(bob)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ctx.Err() == nil {
+		boxes := []string{"INBOX", "Archive"}
+		rnd.Shuffle(2, func(i, j int) { boxes[i], boxes[j] = boxes[j], boxes[i] })
+		data, err := c.Select(boxes[0], nil).Wait()
+		if err != nil {
+			return err
+		}
+		if data.NumMessages > 0 {
+			first := 1 + rnd.Uint32N(data.NumMessages)
+			var set imap.SeqSet
+			set.AddRange(first, min(first+rnd.Uint32N(20), data.NumMessages))
+			if _, err := c.Move(set, boxes[1]).Wait(); err != nil {
+				return err
+			}
+			l.done.Add(1)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return nil
+}
+
+// expunge deletes a message of INBOX for good.
+func (l *load) expunge(ctx context.Context, rnd *rand.Rand) error {
+	c, err := login(bob)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for ctx.Err() == nil {
+		data, err := c.Select("INBOX", nil).Wait()
+		if err != nil {
+			return err
+		}
+		if data.NumMessages > 50 {
+			msgs, err := c.Fetch(imap.SeqSetNum(1+rnd.Uint32N(data.NumMessages)), &imap.FetchOptions{UID: true, Envelope: true}).Collect()
+			if err != nil {
+				return err
+			}
+			if len(msgs) == 1 && msgs[0].Envelope != nil {
+				uid, subject := msgs[0].UID, msgs[0].Envelope.Subject
+				l.ledger.remove(subject)
+				if err := c.Store(imap.UIDSetNum(uid), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
+					return err
+				}
+				gone, err := c.UIDExpunge(imap.UIDSetNum(uid)).Collect()
+				if err != nil {
+					return err
+				}
+				if len(gone) == 1 { // else the other worker moved it away first
+					l.ledger.removed(subject)
+				}
+				l.done.Add(1)
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
+}
+
+// rename renames a tree of mailboxes to and fro.
+func (l *load) rename(ctx context.Context, rnd *rand.Rand) error {
+	c, err := login(bob)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.Create("Work/One", nil).Wait() // it is there after the first time, under one of its names
+	for ctx.Err() == nil {
+		subject := l.ledger.offer(bob, "renamed")
+		msg := letter(bob, bob, subject, rnd)
+		cmd := c.Append("Work/One", int64(len(msg)), nil)
+		_, err := io.WriteString(cmd, msg)
+		if err == nil {
+			err = cmd.Close()
+		}
+		if err == nil {
+			if _, err = cmd.Wait(); err == nil {
+				l.ledger.stored(subject)
+			}
+		}
+		if err := c.Rename("Work", "Play", nil).Wait(); err != nil && ctx.Err() != nil {
+			return err
+		}
+		if err := c.Rename("Play", "Work", nil).Wait(); err != nil {
+			return err
+		}
+		l.done.Add(2)
+		time.Sleep(10 * time.Millisecond)
+	}
+	return nil
+}
