@@ -150,7 +150,7 @@ func parseLiteral(s string) (netip.Addr, error) {
 	}
 	addr, err := netip.ParseAddr(s)
 	if err == nil && !addr.Is4() {
-		err = fmt.Errorf("address literal %q lacks IPv6:", s)
+		err = fmt.Errorf("IPv6 literal %q lacks its tag", s)
 	}
 	return addr, err
 }
