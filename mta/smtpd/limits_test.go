@@ -90,7 +90,6 @@ func pipe(t *testing.T, cfg Config) (*peer, context.CancelFunc, chan struct{}) {
 	ours, theirs := net.Pipe()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	s.wg.Add(1)
 	go func() {
 		s.handle(ctx, theirs)
 		close(done)

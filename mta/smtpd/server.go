@@ -22,7 +22,6 @@ type Server struct {
 
 	mu    sync.Mutex
 	conns map[*conn]struct{}
-	wg    sync.WaitGroup
 }
 
 // New checks cfg and returns a Server.
@@ -48,14 +47,14 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	defer stop()
 	unhook := context.AfterFunc(ctx, func() { ln.Close() })
 	defer unhook()
+	var sessions sync.WaitGroup
 	for {
 		nc, err := ln.Accept()
 		switch {
 		case err == nil:
-			s.wg.Add(1)
-			go s.handle(work, nc)
+			sessions.Go(func() { s.handle(work, nc) })
 		case ctx.Err() != nil:
-			s.drain(stop)
+			s.drain(&sessions, stop)
 			return nil
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("smtpd: accept: %w", err)
@@ -67,7 +66,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 // drain waits for the connections to end, and ends them when it takes too long.
-func (s *Server) drain(stop context.CancelFunc) {
+func (s *Server) drain(sessions *sync.WaitGroup, stop context.CancelFunc) {
 	s.stopping.Store(true)
 	s.mu.Lock()
 	for c := range s.conns {
@@ -82,14 +81,13 @@ func (s *Server) drain(stop context.CancelFunc) {
 			c.raw.Close()
 		}
 	})
-	s.wg.Wait()
+	sessions.Wait()
 	late.Stop()
 }
 
 // handle is the life of a connection. Its recover is a seat belt: a bug in one session must not end
 // the others.
 func (s *Server) handle(ctx context.Context, nc net.Conn) {
-	defer s.wg.Done()
 	defer nc.Close()
 	defer func() {
 		if v := recover(); v != nil {
