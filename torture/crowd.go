@@ -165,4 +165,3 @@ func (t *trial) held() (h held, err error) {
 	h.files = len(files)
 	return h, err
 }
-
