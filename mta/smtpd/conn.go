@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
@@ -29,7 +28,8 @@ type conn struct {
 	looked   bool // the lists have been asked
 	state    state
 	env      mta.Envelope
-	chunks   *collector // between BDAT and BDAT LAST
+	chunks   *collector  // between BDAT and BDAT LAST
+	found    []slog.Attr // about the message in our hands, for the log
 	login    *auth.Login
 	ends     time.Time // of the session
 	closing  bool      // after the reply under way
@@ -197,26 +197,4 @@ func (c *conn) pause(ctx context.Context) {
 	case <-time.After(c.s.Limits.Delay):
 	case <-ctx.Done():
 	}
-}
-
-// log attributes that every line about a message has.
-func (c *conn) attrs(m *mta.Message) []slog.Attr {
-	attrs := make([]slog.Attr, 0, 16)
-	attrs = append(attrs,
-		slog.String("id", string(m.ID)),
-		slog.String("listener", c.peer.Listener),
-		slog.String("peer", c.peer.Addr.String()),
-		slog.String("helo", c.peer.Hello),
-		slog.String("from", "<"+m.Env.MailFrom.String()+">"),
-		slog.Int("recipients", len(m.Env.To)))
-	if len(m.Env.To) > 0 {
-		attrs = append(attrs, slog.String("to", "<"+m.Env.To[0].Address.String()+">"))
-	}
-	if c.peer.Login != "" {
-		attrs = append(attrs, slog.String("login", c.peer.Login))
-	}
-	if c.peer.TLS != nil {
-		attrs = append(attrs, slog.String("tls", tls.VersionName(c.peer.TLS.Version)))
-	}
-	return attrs
 }

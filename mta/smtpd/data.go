@@ -142,7 +142,7 @@ func (c *conn) message(ctx context.Context, body *collector) *mta.Reply {
 	m := &mta.Message{ID: mta.NewID(), Env: c.env, Arrived: c.s.Now(), Peer: c.peer}
 	c.reset()
 	c.messages++
-	c.useless = 0
+	c.useless, c.found = 0, nil
 	began := time.Now()
 	var refusal *mta.Reply
 	if m.Body, refusal = body.finish(); refusal != nil {

@@ -3,9 +3,9 @@ package smtpd
 // Facts is what is known of a message when the MX decides about it: the outcome of the sender
 // authentication, and what the owner has set. The decision itself is the pure function Decide.
 type Facts struct {
-	AuthResults []byte // the Authentication-Results field, CRLF end, to go on top
-	SPF         string // "pass", "fail", ...: the words of RFC 8601
-	DKIM        []string
+	AuthResults []byte   // the Authentication-Results field, CRLF end, to go on top
+	SPF         string   // "pass", "fail", ...: the words of RFC 8601
+	DKIM        []string // of each signature, for the log: "pass example.org selector"
 	ARC         string
 	DMARC       string
 	DMARCPolicy string // that applies: "none", "quarantine", "reject"

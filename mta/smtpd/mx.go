@@ -21,6 +21,7 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 
 	// Do we want it?
 	d := Decide(facts, c.s.Policy)
+	c.found = append(facts.attrs(), slog.String("action", d.Action.String()), slog.String("why", d.Why))
 	if d.Action == Refuse {
 		return d.Reply
 	}
@@ -46,8 +47,7 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 	results := c.s.Deliverer.Deliver(ctx, m, m.Env.To, d.Action == Quarantine)
 	r := c.settle(ctx, m, results)
 	if r.Positive() {
-		c.accepted(ctx, m, slog.String("spf", facts.SPF), slog.String("dmarc", facts.DMARC),
-			slog.String("author", facts.Author), slog.String("action", d.Action.String()), slog.String("why", d.Why))
+		c.accepted(ctx, m)
 	}
 	return r
 }
@@ -84,27 +84,4 @@ func (c *conn) settle(ctx context.Context, m *mta.Message, results []mta.Result)
 		}
 	}
 	return mta.NewReply(250, [3]int{2, 0, 0}, "Delivered as %s", m.ID)
-}
-
-// accepted and refused write the one line that every message gets.
-func (c *conn) accepted(ctx context.Context, m *mta.Message, more ...slog.Attr) {
-	if !c.s.Log.Enabled(ctx, slog.LevelInfo) {
-		return
-	}
-	attrs := append(c.attrs(m), slog.Int64("size", m.Size()))
-	c.s.Log.LogAttrs(ctx, slog.LevelInfo, "message accepted", append(attrs, more...)...)
-}
-
-func (c *conn) refused(ctx context.Context, m *mta.Message, size int64, r *mta.Reply) *mta.Reply {
-	c.s.event(Refused)
-	level := slog.LevelInfo
-	if r.Err != nil {
-		level = slog.LevelError
-	}
-	attrs := append(c.attrs(m), slog.Int64("size", size), slog.String("reply", r.Error()))
-	c.s.Log.LogAttrs(ctx, level, "message refused", attrs...)
-	if r.Err != nil { // logged with its cause; what goes on is for the peer
-		return &mta.Reply{Code: r.Code, Enhanced: r.Enhanced, Text: r.Text}
-	}
-	return r
 }

@@ -32,6 +32,8 @@ func Decide(f Facts, p Policy) Decision {
 		// Without one author there is nobody DMARC could be asked about, and readers would show
 		// whichever they like (RFC 9989 leaves such messages to us).
 		return refuse("author", 550, [3]int{5, 6, 0}, "Refused: "+f.FromFault)
+	case f.DMARC == "":
+		return Decision{Action: Accept, Why: "senders are not checked"}
 	case f.DMARC != "fail":
 		return Decision{Action: Accept, Why: "dmarc " + f.DMARC}
 	case f.Override != "":

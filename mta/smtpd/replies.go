@@ -34,7 +34,7 @@ var (
 	replyTooMuch    = mta.NewReply(452, [3]int{4, 5, 3}, "Too many recipients; send the rest in another message")
 	replyStrangers  = mta.NewReply(421, [3]int{4, 7, 0}, "Too many unknown recipients")
 	replyMessages   = mta.NewReply(421, [3]int{4, 7, 0}, "Enough messages for one session, please connect again")
-	replyBareLine   = mta.NewReply(550, [3]int{5, 6, 11}, "Message holds a CR or LF that is not part of a CRLF")
+	replyBareLine   = mta.NewReply(550, [3]int{5, 6, 11}, "A CR or LF alone in the message: every line has to end with CRLF")
 	replyHops       = mta.NewReply(554, [3]int{5, 4, 6}, "Too many Received fields: the message goes in circles")
 	replyHeader     = mta.NewReply(552, [3]int{5, 3, 4}, "Header too large")
 	replySize       = mta.NewReply(552, [3]int{5, 3, 4}, "Message too large")

@@ -20,6 +20,7 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 	if fault != "" {
 		return mta.NewReply(550, [3]int{5, 6, 0}, "Refused: %s", fault)
 	}
+	c.found = []slog.Attr{slog.String("author", authors[0].String())}
 	for _, a := range authors {
 		if r := c.mayWriteAs(ctx, a); r != nil {
 			return r
@@ -47,7 +48,7 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 	if err := c.s.Queue.Add(ctx, m); err != nil {
 		return storageFault(err)
 	}
-	c.accepted(ctx, m, slog.String("author", authors[0].String()))
+	c.accepted(ctx, m)
 	return mta.NewReply(250, [3]int{2, 0, 0}, "Queued as %s", m.ID)
 }
 
