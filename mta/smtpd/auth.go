@@ -45,6 +45,7 @@ func (c *conn) auth(ctx context.Context, arg string) *mta.Reply {
 		return c.authFailed(mechanism, err)
 	}
 	c.login, c.peer.Login = login, login.Account
+	c.seat.login()
 	c.s.Log.LogAttrs(ctx, slog.LevelInfo, "login", slog.String("listener", c.peer.Listener), slog.String("peer", c.peer.Addr.String()),
 		slog.String("login", login.Account), slog.String("app_password", login.AppPassword), slog.String("mechanism", strings.ToUpper(mechanism)))
 	return replyAuthOK

@@ -13,8 +13,7 @@ import (
 // Recipients knows the hosted addresses.
 type Recipients interface {
 	// Check returns nil when mail for the address is taken: 550 5.1.1 for an unknown user, 550
-	// 5.7.1 for a domain that isn't ours, 452 4.2.2 over quota and so on otherwise. The address
-	// of <Postmaster> has no domain.
+	// 5.7.1 for a domain that isn't ours, 452 4.2.2 over quota and so on otherwise.
 	Check(ctx context.Context, p mta.Peer, from, to message.AddrSpec) *mta.Reply
 }
 

@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
+
+	"facteur/storage/message"
 )
 
 // Kind is what a listener is for.
@@ -33,14 +35,20 @@ type Config struct {
 	Now       func() time.Time // time.Now
 	Observe   func(Event)      // counters; may be nil
 
-	// Of the MX.
+	// What <Postmaster> without a domain means (RFC 5321 4.1.1.3): postmaster of the first domain.
+	Postmaster message.AddrSpec
+
+	// Submission asks it too, so that a typing error in an address of ours is told at once; there
+	// it may be nil.
 	Recipients Recipients
-	Verifier   Verifier // nil: senders are not checked
-	Deliverer  Deliverer
-	Policy     Policy
-	Names      Names         // nil: no reverse names
-	Lists      *Lists        // nil: none asked
-	First      *FirstContact // nil: strangers are not asked to come again
+
+	// Of the MX.
+	Verifier  Verifier // nil: senders are not checked
+	Deliverer Deliverer
+	Policy    Policy
+	Names     Names         // nil: no reverse names
+	Lists     *Lists        // nil: none asked
+	First     *FirstContact // nil: strangers are not asked to come again
 
 	// Of submission.
 	Auth      Authenticator
@@ -102,8 +110,9 @@ type Limits struct {
 	Greet   time.Duration // how long we listen for those who talk before the greeting
 
 	Sessions int // at a time
-	// At a time from one IPv4 address or IPv6 /64; the wider networks may have three and nine
-	// times as many. Zero in the demo.
+	Reserve  int // of these, kept for those who are logged in
+	// Before login, at a time from one IPv4 address or IPv6 /64; the wider networks may have three
+	// and nine times as many.
 	PerAddress int
 	PerMinute  int // messages a minute, counted in the same way
 
@@ -122,8 +131,16 @@ func DefaultLimits(k Kind) Limits {
 		Shutdown: 30 * time.Second,
 	}
 	if k != MX {
-		l.Recipients, l.Greet, l.Unknown = 1000, 0, 0
+		l.Recipients, l.Greet, l.Unknown, l.Reserve = 1000, 0, 0, l.Sessions/4
 	}
+	return l
+}
+
+// Unguarded returns l without the limits and delays that tell peers apart by address and
+// behaviour: those of size and time stay.
+func (l Limits) Unguarded() Limits {
+	l.Messages, l.Errors, l.Unknown, l.Idle = 0, 0, 0, 0
+	l.Delay, l.Greet, l.PerAddress, l.PerMinute, l.Reserve = 0, 0, 0, 0, 0
 	return l
 }
 

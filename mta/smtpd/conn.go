@@ -20,6 +20,7 @@ type conn struct {
 	wire
 	s    *Server
 	raw  net.Conn
+	seat *seat
 	idle atomic.Bool // waiting for a command outside of a message
 
 	peer     mta.Peer
@@ -38,10 +39,10 @@ type conn struct {
 	messages, errors, unknown, useless int
 }
 
-func newConn(s *Server, nc net.Conn, addr netip.AddrPort) *conn {
+func newConn(s *Server, nc net.Conn, addr netip.AddrPort, seat *seat) *conn {
 	return &conn{
 		wire: wire{conn: nc, in: windows.Get().(*[windowSize]byte), out: make([]byte, 0, 512)},
-		s:    s, raw: nc,
+		s:    s, raw: nc, seat: seat,
 		peer:  mta.Peer{Addr: addr, Listener: s.Kind.String()},
 		state: stateNew,
 		ends:  time.Now().Add(s.Limits.Session),

@@ -13,11 +13,11 @@ import (
 type crowd struct {
 	limits Limits
 
-	mu     sync.Mutex
-	total  int
-	here   map[netip.Prefix]int
-	minute int64 // that sent is about
-	sent   map[netip.Prefix]int
+	mu               sync.Mutex
+	total, strangers int
+	here             map[netip.Prefix]int
+	minute           int64 // that sent is about
+	sent             map[netip.Prefix]int
 }
 
 // shares: how many times as much as one address a wider network may have.
@@ -40,37 +40,66 @@ func networks(a netip.Addr) [3]netip.Prefix {
 	return p
 }
 
-// enter counts a session, until leave is called. A reply means that there are too many.
-func (c *crowd) enter(a netip.Addr) (leave func(), refusal *mta.Reply) {
+// seat is a session's place in the crowd.
+type seat struct {
+	c        *crowd
+	nets     [3]netip.Prefix
+	counted  bool // in nets
+	stranger bool // not logged in
+}
+
+// enter gives a session its seat. A reply means that there are too many.
+func (c *crowd) enter(a netip.Addr) (*seat, *mta.Reply) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.limits.Sessions > 0 && c.total >= c.limits.Sessions {
+	l := &c.limits
+	if l.Sessions > 0 && (c.total >= l.Sessions || c.strangers >= l.Sessions-l.Reserve) {
 		return nil, mta.NewReply(421, [3]int{4, 3, 2}, "Too many connections, please try again later")
 	}
-	if c.limits.PerAddress == 0 || !a.IsValid() {
-		c.total++
-		return func() { c.leave(nil) }, nil
-	}
-	nets := networks(a)
-	for i, p := range nets {
-		if c.here[p] >= c.limits.PerAddress*shares[i] {
-			return nil, mta.NewReply(421, [3]int{4, 7, 0}, "Too many connections from %s", p)
+	s := &seat{c: c, stranger: true}
+	if l.PerAddress > 0 && a.IsValid() {
+		s.nets, s.counted = networks(a), true
+		for i, p := range s.nets {
+			if c.here[p] >= l.PerAddress*shares[i] {
+				return nil, mta.NewReply(421, [3]int{4, 7, 0}, "Too many connections from %s", p)
+			}
+		}
+		for _, p := range s.nets {
+			c.here[p]++
 		}
 	}
 	c.total++
-	for _, p := range nets {
-		c.here[p]++
-	}
-	return func() { c.leave(nets[:]) }, nil
+	c.strangers++
+	return s, nil
 }
 
-func (c *crowd) leave(nets []netip.Prefix) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.total--
-	for _, p := range nets {
-		if c.here[p]--; c.here[p] == 0 {
-			delete(c.here, p)
+// login gives the address its share back: many users may come from one.
+func (s *seat) login() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.known()
+}
+
+// leave gives up the seat.
+func (s *seat) leave() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.known()
+	s.c.total--
+}
+
+func (s *seat) known() {
+	if s.stranger {
+		s.stranger = false
+		s.c.strangers--
+	}
+	if !s.counted {
+		return
+	}
+	s.counted = false
+	for _, p := range s.nets {
+		if s.c.here[p]--; s.c.here[p] == 0 {
+			delete(s.c.here, p)
 		}
 	}
 }

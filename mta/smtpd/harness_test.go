@@ -20,6 +20,7 @@ import (
 
 	"facteur/auth"
 	"facteur/mta"
+	"facteur/mta/dns"
 	"facteur/storage/message"
 )
 
@@ -44,7 +45,6 @@ type backend struct {
 
 func (b *backend) Check(_ context.Context, _ mta.Peer, _, to message.AddrSpec) *mta.Reply {
 	switch {
-	case to.Domain == "" && to.Local == "postmaster":
 	case to.Domain != "example.test":
 		return mta.NewReply(550, [3]int{5, 7, 1}, "We don't relay")
 	case strings.HasPrefix(to.Local, "nobody"):
@@ -161,6 +161,12 @@ func (x *exchange) Next(_ context.Context, response []byte) ([]byte, *auth.Login
 	return nil, nil, auth.ErrMalformed
 }
 
+var (
+	_ Authenticator = (*auth.Directory)(nil)
+	_ Senders       = (*auth.Directory)(nil)
+	_ Addresses     = (*dns.Resolver)(nil)
+)
+
 // certificate makes a self-signed one for mx.example.test.
 func certificate(t testing.TB) *tls.Config {
 	t.Helper()
@@ -184,6 +190,7 @@ func testConfig(t testing.TB, kind Kind, b *backend) Config {
 	return Config{
 		Kind: kind, Hostname: "mx.example.test", TLS: certificate(t), SpoolDir: t.TempDir(), Limits: l,
 		Log:        slog.New(slog.DiscardHandler),
+		Postmaster: message.AddrSpec{Local: "postmaster", Domain: "example.test"},
 		Recipients: b, Verifier: b, Deliverer: b, Queue: b, Auth: b, Senders: b, Signer: b, Allowance: b,
 	}
 }

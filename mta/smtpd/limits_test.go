@@ -27,7 +27,7 @@ func TestCrowd(t *testing.T) {
 			l, r := c.enter(netip.MustParseAddr(addr))
 			if r == nil {
 				in++
-				leave = append(leave, l)
+				leave = append(leave, l.leave)
 			}
 		}
 		return in
@@ -64,6 +64,48 @@ func TestCrowd(t *testing.T) {
 	}
 	if len(c.here) != 0 || c.total != 0 {
 		t.Errorf("after all left: %v, %d", c.here, c.total)
+	}
+}
+
+// A login gives the address its share back, and those who are logged in have a reserve.
+func TestCrowdLogin(t *testing.T) {
+	c := newCrowd(Limits{PerAddress: 2, Sessions: 6, Reserve: 2})
+	a := netip.MustParseAddr("192.0.2.1")
+	var seats []*seat
+	for i := range 4 {
+		s, r := c.enter(a)
+		if r != nil {
+			t.Fatalf("session %d: %v", i, r)
+		}
+		s.login()
+		seats = append(seats, s)
+	}
+	for i, want := range []bool{true, true, false} {
+		s, r := c.enter(a)
+		if (r == nil) != want {
+			t.Errorf("stranger %d: %v", i, r)
+		}
+		if s != nil {
+			seats = append(seats, s)
+		}
+	}
+	for _, s := range seats {
+		s.leave()
+	}
+	if len(c.here) != 0 || c.total != 0 || c.strangers != 0 {
+		t.Errorf("after all left: %v, %d, %d", c.here, c.total, c.strangers)
+	}
+	c = newCrowd(Limits{Sessions: 2, Reserve: 1})
+	s, r := c.enter(a)
+	if r != nil {
+		t.Fatal(r)
+	}
+	if _, r := c.enter(a); r == nil {
+		t.Error("a stranger took the reserve")
+	}
+	s.login()
+	if _, r := c.enter(a); r != nil {
+		t.Error("no seat though a stranger has become none")
 	}
 }
 

@@ -57,7 +57,9 @@ func (c *conn) crowdMX(ctx context.Context) *mta.Reply {
 	}
 	if !c.names && c.s.Names != nil && addr.IsValid() {
 		ctx, cancel := context.WithTimeout(ctx, nameWait)
-		c.peer.Name = c.s.Names.Reverse(ctx, addr)
+		if name := c.s.Names.Reverse(ctx, addr); len(name) < 256 && isHello(name) {
+			c.peer.Name = name // DNS may hold any octets, a header may not
+		}
 		cancel()
 		c.names = true
 	}
@@ -96,7 +98,7 @@ func (c *conn) rcpt(ctx context.Context, arg string) *mta.Reply {
 	}
 	var to mta.Recipient
 	if strings.EqualFold(path, "postmaster") { // RFC 5321 4.1.1.3: without a domain it is ours
-		to.Address = message.AddrSpec{Local: "postmaster"}
+		to.Address = c.s.Postmaster
 	} else {
 		addr, r := parsePath(path, c.env.UTF8, [3]int{5, 1, 3})
 		if r != nil {
@@ -107,8 +109,16 @@ func (c *conn) rcpt(ctx context.Context, arg string) *mta.Reply {
 	if r := eachParam(params, func(k, v string) *mta.Reply { return rcptParam(&to, c.env.UTF8, k, v) }); r != nil {
 		return r
 	}
-	if c.s.Kind == MX && !c.admit(ctx, to.Address) {
-		return nil
+	switch {
+	case c.s.Kind == MX:
+		if !c.admit(ctx, to.Address) {
+			return nil
+		}
+	case c.s.Recipients != nil:
+		r := c.s.Recipients.Check(ctx, c.peer, c.env.MailFrom, to.Address)
+		if r != nil && r.Enhanced == [3]int{5, 1, 1} { // every other answer is for the queue to find
+			return r
+		}
 	}
 	c.env.To = append(c.env.To, to)
 	return replyRcptOK

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"facteur/mta"
+	"facteur/storage/message"
 )
 
 // Server serves the connections of one listener.
@@ -34,6 +35,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Event) {}
+	}
+	if cfg.Postmaster.IsZero() {
+		cfg.Postmaster = message.AddrSpec{Local: "postmaster", Domain: cfg.Hostname}
 	}
 	return &Server{Config: cfg, crowd: newCrowd(cfg.Limits), conns: make(map[*conn]struct{})}, nil
 }
@@ -96,14 +100,14 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 		}
 	}()
 	addr := addrPort(nc.RemoteAddr())
-	leave, reply := s.crowd.enter(addr.Addr())
+	seat, reply := s.crowd.enter(addr.Addr())
 	if reply != nil {
 		s.turnAway(nc, reply)
 		return
 	}
-	defer leave()
+	defer seat.leave()
 	s.event(Connected)
-	c := newConn(s, nc, addr)
+	c := newConn(s, nc, addr, seat)
 	s.track(c, true)
 	defer s.track(c, false)
 	defer c.release()

@@ -51,8 +51,9 @@ func (p *addressParser) list() {
 			p.i++
 			p.endGroup()
 		default:
-			p.member()
-			p.recover()
+			if !p.member() {
+				p.recover()
+			}
 		}
 	}
 }
@@ -78,12 +79,13 @@ func (p *addressParser) recover() {
 	}
 }
 
-// member reads one mailbox, or the beginning of a group.
-func (p *addressParser) member() {
+// member reads one mailbox, or the beginning of a group: then it returns true, and the
+// group's first member comes next.
+func (p *addressParser) member() (group bool) {
 	p.comment = ""
 	if p.peek() == '<' {
 		p.angle("")
-		return
+		return false
 	}
 	words, n, dots := p.phrase()
 	switch c := p.peek(); {
@@ -93,6 +95,7 @@ func (p *addressParser) member() {
 		p.i++
 		p.group = true
 		p.out = append(p.out, Address{Kind: GroupStart, Mailbox: words})
+		return true
 	case c == '@' && (n == 1 || dots):
 		a := Address{Mailbox: strings.ReplaceAll(words, " ", "")}
 		if n == 1 {
@@ -108,6 +111,7 @@ func (p *addressParser) member() {
 	case words != "":
 		p.out = append(p.out, Address{Name: words})
 	}
+	return false
 }
 
 // phrase reads words (RFC 5322 3.2.5 and 4.1: dots too) and joins them by one

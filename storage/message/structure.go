@@ -19,6 +19,7 @@ type structureParser struct {
 	in         *lineReader
 	boundaries []string // "--boundary" of the open multiparts, the outermost first
 	parts      int
+	blank      int    // length of the blank line that ended the last header
 	budget     int    // what is left of maxText
 	header     []byte // the header being read; one buffer for all
 }
@@ -51,8 +52,14 @@ func (p *structureParser) part(envelope *Envelope, typ, subtype string, depth in
 	switch {
 	case part.IsMultipart() && !opaque && !ended:
 		by = p.multipart(&part, depth)
-	case isMessageType(&part) && !opaque:
+	case isMessageType(&part):
 		part.Envelope = new(Envelope)
+		if opaque {
+			if !ended {
+				by = p.body()
+			}
+			break
+		}
 		child := Part{Start: part.BodyStart, BodyStart: part.BodyStart, End: part.BodyStart}
 		if ended {
 			child.setDefaults("text", "plain")
@@ -62,6 +69,10 @@ func (p *structureParser) part(envelope *Envelope, typ, subtype string, depth in
 		part.Parts = []Part{child}
 	case !ended:
 		by = p.body()
+	}
+	if by.end < part.BodyStart && part.Envelope == nil {
+		// The blank line after the header was the line end that belongs to the boundary.
+		part.BodyStart = max(by.end, part.Start)
 	}
 	part.End = max(by.end, part.BodyStart)
 	part.Lines = max(by.lf-lf, 0)
@@ -98,7 +109,8 @@ func (p *structureParser) multipart(part *Part, depth int) stop {
 
 // body reads up to the next boundary of an open multipart, or to the end.
 func (p *structureParser) body() stop {
-	ending := 0 // length of the line end before the present line
+	ending := p.blank // length of the line end before the present line
+	p.blank = 0
 	atStart := true
 	for {
 		line := p.in.next()
@@ -118,7 +130,7 @@ func (p *structureParser) body() stop {
 // readHeader reads a header with its blank line into p.header. ended is true when a
 // boundary came before the blank line.
 func (p *structureParser) readHeader() (by stop, ended bool) {
-	p.header = p.header[:0]
+	p.header, p.blank = p.header[:0], 0
 	ending := 0
 	atStart := true
 	for {
@@ -128,6 +140,7 @@ func (p *structureParser) readHeader() (by stop, ended bool) {
 		}
 		if atStart {
 			if isBlank(line) {
+				p.blank = len(line)
 				return stop{}, false
 			}
 			if by, ok := p.boundary(line, ending); ok {

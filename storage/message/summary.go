@@ -47,7 +47,7 @@ type Part struct {
 	Lines                 int64 // of the body
 
 	// Parts are a multipart's children, or the one embedded message of a
-	// message/rfc822, which has Envelope too.
+	// message/rfc822, which has Envelope too. Beyond the caps there are none.
 	Parts    []Part
 	Envelope *Envelope
 }
@@ -65,8 +65,7 @@ func (p *Part) IsMultipart() bool { return asciiEqualFold(p.Type, "multipart") }
 // IsText reports whether p is text of any subtype.
 func (p *Part) IsText() bool { return asciiEqualFold(p.Type, "text") }
 
-// IsMessage reports whether p holds a message that was read as one: message/rfc822
-// or message/global (RFC 6532 3.7).
+// IsMessage reports whether p is a message/rfc822 or message/global (RFC 6532 3.7).
 func (p *Part) IsMessage() bool { return p.Envelope != nil }
 
 // Param returns the value of the parameter name, decoded if it is in RFC 2231's form.

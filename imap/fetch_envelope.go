@@ -1,0 +1,117 @@
+package imap
+
+import (
+	"strings"
+
+	"facteur/imap/wire"
+	"facteur/storage/message"
+)
+
+// appendEnvelope appends ENVELOPE's value (RFC 9051 7.5.2).
+func appendEnvelope(b []byte, e *message.Envelope, utf8OK bool) []byte {
+	// RFC 9051 7.5.2: a Sender or Reply-To that is missing or empty is the From.
+	sender, replyTo := e.Sender, e.ReplyTo
+	if len(sender) == 0 {
+		sender = e.From
+	}
+	if len(replyTo) == 0 {
+		replyTo = e.From
+	}
+	b = append(b, '(')
+	b = appendText(b, e.Date, utf8OK)
+	b = append(b, ' ')
+	subject := e.Subject
+	subject.Value = squeezeBlanks(subject.Value)
+	b = appendText(b, subject, utf8OK)
+	for _, list := range [...][]message.Address{e.From, sender, replyTo, e.To, e.Cc, e.Bcc} {
+		b = append(b, ' ')
+		b = appendAddresses(b, list, utf8OK)
+	}
+	b = append(b, ' ')
+	b = appendText(b, e.InReplyTo, utf8OK)
+	b = append(b, ' ')
+	b = appendText(b, e.MessageID, utf8OK)
+	return append(b, ')')
+}
+
+func appendText(b []byte, t message.Text, utf8OK bool) []byte {
+	return wire.AppendNString(b, withoutNUL(t.Value), t.Present, utf8OK)
+}
+
+func appendAddresses(b []byte, list []message.Address, utf8OK bool) []byte {
+	if len(list) == 0 {
+		return append(b, "NIL"...)
+	}
+	b = append(b, '(')
+	for i := range list {
+		b = appendAddress(b, &list[i], utf8OK)
+	}
+	return append(b, ')')
+}
+
+// appendAddress appends one address. RFC 9051 7.5.2: a group begins with an address
+// whose host is NIL and ends with one whose mailbox is NIL too. Addresses that lack
+// one of the two must not look like that; they get the words that Dovecot puts there,
+// which clients know.
+func appendAddress(b []byte, a *message.Address, utf8OK bool) []byte {
+	switch a.Kind {
+	case message.GroupStart:
+		b = append(b, "(NIL NIL "...)
+		b = wire.AppendString(b, withoutNUL(a.Mailbox), utf8OK)
+		return append(b, " NIL)"...)
+	case message.GroupEnd:
+		return append(b, "(NIL NIL NIL NIL)"...)
+	}
+	mailbox, host := a.Mailbox, a.Host
+	if mailbox == "" {
+		mailbox = "MISSING_MAILBOX"
+	}
+	if host == "" {
+		host = "MISSING_DOMAIN"
+	}
+	b = append(b, '(')
+	b = appendOptional(b, a.Name, utf8OK)
+	b = append(b, ' ')
+	b = appendOptional(b, a.Route, utf8OK)
+	b = append(b, ' ')
+	b = wire.AppendString(b, withoutNUL(mailbox), utf8OK)
+	b = append(b, ' ')
+	b = wire.AppendString(b, withoutNUL(host), utf8OK)
+	return append(b, ')')
+}
+
+// appendOptional appends s, or NIL when it is empty.
+func appendOptional(b []byte, s string, utf8OK bool) []byte {
+	return wire.AppendNString(b, withoutNUL(s), s != "", utf8OK)
+}
+
+// withoutNUL replaces NUL, which no string of IMAP may hold (RFC 9051 9, CHAR8), by
+// 0x80.
+func withoutNUL(s string) string {
+	if strings.IndexByte(s, 0) < 0 {
+		return s
+	}
+	return strings.ReplaceAll(s, "\x00", "\x80")
+}
+
+// squeezeBlanks makes one blank of every run of them, as Dovecot does with a Subject:
+// what folding leaves behind is for no one to see.
+func squeezeBlanks(s string) string {
+	if !strings.Contains(s, "  ") && strings.IndexByte(s, '\t') < 0 {
+		return s
+	}
+	var out strings.Builder
+	blank := false
+	for i := 0; i < len(s); i++ {
+		if s[i] == ' ' || s[i] == '\t' {
+			blank = true
+			continue
+		}
+		if blank && out.Len() > 0 {
+			out.WriteByte(' ')
+		}
+		blank = false
+		out.WriteByte(s[i])
+	}
+	return out.String()
+}
