@@ -1,2 +1,32 @@
-// Package imap is the IMAP server engine.
+// Package imap is the IMAP server: conversations, the command table, one file for each
+// family of commands, and each client's view of its mailbox.
+//
+// What must stay true:
+//
+//   - A view's sequence numbers change only where EXPUNGE or VANISHED is sent, and
+//     whether that is allowed is a column of the command table (command.go) which one
+//     function reads (sync.go). No command decides it.
+//   - Wake, then pull: a change carries no data. A session asks the mailbox for its
+//     Snapshot and tells its client what differs from the one before.
+//   - What a client is told of ModSeqs never goes back.
+//   - No lock is held and no transaction is open while a client is waited for.
+//   - An idle session holds no buffer, and no copy of the mailbox's UIDs: it shares the
+//     snapshot's.
+//   - Output is bounded: responses are gathered up to 32 KiB and then written, which
+//     blocks; octets of messages are streamed.
+//   - Bad input gets BAD, and the next command is read from where it begins.
+//
+// Goroutines: one accepts for each listener, one serves each connection, and in IDLE (or
+// with NOTIFY, between commands) one more waits for the client's next line.
+//
+// RFC 9051 and 3501, 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3502 (MULTIAPPEND), 3516
+// (BINARY), 3691 (UNSELECT), 4315 (UIDPLUS), 4469 (CATENATE), 4731 (ESEARCH), 4959 (SASL-IR),
+// 4978 (COMPRESS), 5032 (WITHIN), 5161 (ENABLE), 5182 (SEARCHRES), 5256 (SORT, THREAD),
+// 5258 (LIST-EXTENDED), 5267 (CONTEXT, ESORT), 5464 (METADATA), 5465 (NOTIFY), 5530
+// (response codes), 5819 (LIST-STATUS), 5957 (SORT=DISPLAY), 6154 (SPECIAL-USE), 6851 (MOVE),
+// 7162 (CONDSTORE, QRESYNC), 7377 (MULTISEARCH), 7888 (LITERAL+), 7889 (APPENDLIMIT), 8437
+// (UNAUTHENTICATE), 8438 (STATUS=SIZE), 8474 (OBJECTID), 8508 (REPLACE), 8514 (SAVEDATE), 8970
+// (PREVIEW), 9208 (QUOTA), 9394 (PARTIAL), 9585 (INPROGRESS), 9586 (UIDONLY), 9590
+// (LIST-METADATA), 9738 (MESSAGELIMIT), 9755 (UTF8=ACCEPT), and
+// draft-ietf-mailmaint-imap-uidbatches (UIDBATCHES).
 package imap

@@ -196,3 +196,20 @@ func AppendPartial(b []byte, p Partial) []byte {
 	b = append(b, sign...)
 	return strconv.AppendUint(b, uint64(p.Last), 10)
 }
+
+// And returns what is in both sets.
+func (s Ranges) And(t Ranges) Ranges {
+	var out Ranges
+	for i, j := 0, 0; i < len(s) && j < len(t); {
+		first, last := max(s[i].First, t[j].First), min(s[i].Last, t[j].Last)
+		if first <= last {
+			out = append(out, Range{first, last})
+		}
+		if s[i].Last < t[j].Last {
+			i++
+		} else {
+			j++
+		}
+	}
+	return out
+}

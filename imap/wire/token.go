@@ -212,3 +212,8 @@ func (d *Decoder) quoted() string {
 	}
 	return string(d.spare)
 }
+
+// SASL reads the rest of a line that holds base64, or "*".
+func (d *Decoder) SASL() string {
+	return d.run(func(c byte) bool { return c > ' ' && c < 0x7f }, "base64")
+}

@@ -1,0 +1,257 @@
+package imap
+
+import (
+	"context"
+	"strings"
+
+	"facteur/imap/wire"
+	"facteur/storage"
+)
+
+// listRequest is LIST with its options (RFC 5258, 5819, 6154, 9590).
+type listRequest struct {
+	extended   bool // used anything beyond RFC 3501
+	subscribed bool // select SUBSCRIBED
+	recursive  bool // select RECURSIVEMATCH
+	special    bool // select SPECIAL-USE
+	reference  string
+	patterns   []string
+
+	showSubscribed bool
+	statusItems    []string
+	metadata       []string
+}
+
+func (s *session) list(ctx context.Context, _ *request) error {
+	q := s.parseList()
+	if s.dec.End(); s.dec.Err() != nil {
+		return s.dec.Err()
+	}
+	if q.recursive && !q.subscribed {
+		return bad("RECURSIVEMATCH needs another selection option")
+	}
+	if !q.extended && q.patterns[0] == "" {
+		// RFC 9051 6.3.9: this asks for the separator.
+		s.out.printf("* LIST (\\Noselect) \"/\" \"\"\r\n")
+		return nil
+	}
+	boxes, err := s.acct.Mailboxes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range q.choose(boxes) {
+		s.out.printf("* LIST (%s) \"/\" %s%s\r\n", strings.Join(q.attributes(m), " "), s.mailboxText(m.Name), m.childInfo())
+		if err := s.listExtras(ctx, q, m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) parseList() *listRequest {
+	d, q := s.dec, &listRequest{}
+	d.SP()
+	if d.Peek() == '(' {
+		q.extended = true
+		d.List(func() { q.selectOption(d) })
+		d.SP()
+	}
+	q.reference = d.Mailbox()
+	d.SP()
+	if d.Peek() == '(' {
+		q.extended = true
+		d.List(func() { q.patterns = append(q.patterns, d.ListPattern()) })
+		if len(q.patterns) == 0 {
+			d.Fail("no pattern")
+		}
+	} else {
+		q.patterns = []string{d.ListPattern()}
+	}
+	if d.Take(' ') && !d.AtEnd() {
+		q.extended = true
+		if word := d.Keyword(); word != "RETURN" {
+			d.Fail("expected RETURN")
+		}
+		d.SP()
+		d.List(func() { s.returnOption(q) })
+	}
+	return q
+}
+
+func (q *listRequest) selectOption(d *wire.Decoder) {
+	switch option := d.Keyword(); option {
+	case "SUBSCRIBED":
+		q.subscribed, q.showSubscribed = true, true
+	case "RECURSIVEMATCH":
+		q.recursive = true
+	case "SPECIAL-USE":
+		q.special = true
+	case "REMOTE": // there are none
+	default:
+		d.Fail("unknown selection option %s", option)
+	}
+}
+
+func (s *session) returnOption(q *listRequest) {
+	d := s.dec
+	switch option := d.Keyword(); option {
+	case "SUBSCRIBED":
+		q.showSubscribed = true
+	case "CHILDREN", "SPECIAL-USE": // always shown: macOS Mail doesn't ask
+	case "STATUS":
+		d.SP()
+		q.statusItems = s.statusItems()
+	case "METADATA":
+		d.SP()
+		d.List(func() { q.metadata = append(q.metadata, strings.ToLower(d.AString())) })
+	default:
+		d.Fail("unknown return option %s", option)
+	}
+}
+
+// listed is a mailbox chosen by LIST.
+type listed struct {
+	storage.MailboxInfo
+	hasSubscribed bool // CHILDINFO: RECURSIVEMATCH chose it for what is below
+}
+
+func (m listed) childInfo() string {
+	if m.hasSubscribed {
+		return ` ("CHILDINFO" ("SUBSCRIBED"))`
+	}
+	return ""
+}
+
+// choose picks the mailboxes that match.
+func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
+	var out []listed
+	for _, m := range boxes {
+		if !q.matches(m.Name) {
+			continue
+		}
+		l := listed{MailboxInfo: m}
+		if q.recursive {
+			l.hasSubscribed = hasSubscribedChild(boxes, m.Name)
+		}
+		switch {
+		case q.subscribed && !m.Subscribed && !l.hasSubscribed:
+			continue
+		case q.special && m.SpecialUse == "":
+			continue
+		case !m.Exists && !m.NoSelect && !q.subscribed:
+			continue // a subscription of what is no mailbox any more
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+func hasSubscribedChild(boxes []storage.MailboxInfo, name string) bool {
+	for _, m := range boxes {
+		if m.Subscribed && strings.HasPrefix(m.Name, name+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func (q *listRequest) matches(name string) bool {
+	for _, p := range q.patterns {
+		if matchMailbox(q.reference+p, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// matchMailbox is wire.Match, with INBOX in any case (RFC 9051 6.3.9).
+func matchMailbox(pattern, name string) bool {
+	if wire.Match(pattern, name, '/') {
+		return true
+	}
+	return name == "INBOX" && wire.Match(strings.ToUpper(pattern), name, '/')
+}
+
+func (q *listRequest) attributes(m listed) []string {
+	var attrs []string
+	if m.NoSelect || !m.Exists {
+		if q.extended { // RFC 5258 3: more exact, and implies the other
+			attrs = append(attrs, `\NonExistent`)
+		}
+		attrs = append(attrs, `\Noselect`)
+	}
+	if m.HasChild {
+		attrs = append(attrs, `\HasChildren`)
+	} else {
+		attrs = append(attrs, `\HasNoChildren`)
+	}
+	if q.showSubscribed && m.Subscribed {
+		attrs = append(attrs, `\Subscribed`)
+	}
+	if m.SpecialUse != "" {
+		attrs = append(attrs, m.SpecialUse)
+	}
+	return attrs
+}
+
+// listExtras writes the STATUS and METADATA responses that LIST was asked for (RFC 5819,
+// RFC 9590).
+func (s *session) listExtras(ctx context.Context, q *listRequest, m listed) error {
+	if !m.Exists || m.NoSelect {
+		return nil
+	}
+	if len(q.statusItems) > 0 {
+		if err := s.writeStatus(ctx, m.Name, q.statusItems); err != nil && !isMissing(err) {
+			return err
+		}
+	}
+	if len(q.metadata) > 0 {
+		err := s.writeMetadata(ctx, m.Name, &metadataQuery{entries: q.metadata})
+		if err != nil && !isMissing(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// lsub is RFC 3501 6.3.9. A name whose children are subscribed is shown for "%", as
+// \Noselect, when it isn't subscribed itself.
+func (s *session) lsub(ctx context.Context, _ *request) error {
+	s.dec.SP()
+	reference := s.dec.Mailbox()
+	s.dec.SP()
+	pattern := reference + s.dec.ListPattern()
+	if s.dec.End(); s.dec.Err() != nil {
+		return s.dec.Err()
+	}
+	boxes, err := s.acct.Mailboxes(ctx)
+	if err != nil {
+		return err
+	}
+	shown := make(map[string]bool)
+	for _, m := range boxes {
+		if m.Subscribed && matchMailbox(pattern, m.Name) {
+			shown[m.Name] = true
+			attrs := ""
+			if m.NoSelect {
+				attrs = `\Noselect`
+			} else {
+				attrs = m.SpecialUse // Outlook 2013 looks for it here
+			}
+			s.out.printf("* LSUB (%s) \"/\" %s\r\n", attrs, s.mailboxText(m.Name))
+		}
+	}
+	for _, m := range boxes {
+		if !m.Subscribed || !strings.HasSuffix(pattern, "%") {
+			continue
+		}
+		for parent := m.Name; strings.Contains(parent, "/"); {
+			parent = parent[:strings.LastIndexByte(parent, '/')]
+			if !shown[parent] && matchMailbox(pattern, parent) {
+				shown[parent] = true
+				s.out.printf("* LSUB (\\Noselect) \"/\" %s\r\n", s.mailboxText(parent))
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package imap
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"facteur/auth"
+)
+
+// client is who this is to the user directory.
+func (s *session) client() auth.Client {
+	return auth.Client{Addr: s.addr, Service: auth.IMAP, TLS: s.tls}
+}
+
+// mayLogIn reports whether a password may be sent now.
+func (s *session) mayLogIn() bool { return s.tls != nil || s.srv.cfg.PlainAuth }
+
+func (s *session) logIn(ctx context.Context, r *request) error {
+	s.dec.SP()
+	user := s.dec.AString()
+	s.dec.SP()
+	password := s.dec.AString()
+	if s.dec.End(); s.dec.Err() != nil {
+		return s.dec.Err()
+	}
+	if !s.mayLogIn() {
+		return no("PRIVACYREQUIRED", "Use STARTTLS first")
+	}
+	login, err := s.srv.cfg.Auth.Password(ctx, s.client(), user, password)
+	if err != nil {
+		return s.loginFailed(err)
+	}
+	return s.enter(ctx, r, login)
+}
+
+func (s *session) authenticate(ctx context.Context, r *request) error {
+	s.dec.SP()
+	mechanism := s.dec.Keyword()
+	initial, hasInitial := "", s.dec.Take(' ')
+	if hasInitial {
+		initial = s.dec.AString()
+	}
+	if s.dec.End(); s.dec.Err() != nil {
+		return s.dec.Err()
+	}
+	exchange, err := s.srv.cfg.Auth.Exchange(mechanism, s.client(), s.srv.cfg.PlainAuth)
+	if err != nil {
+		return s.loginFailed(err)
+	}
+	var response []byte
+	if hasInitial {
+		if response, err = decodeSASL(initial); err != nil {
+			return err
+		}
+	}
+	for {
+		challenge, login, err := exchange.Next(ctx, response)
+		if err != nil {
+			return s.loginFailed(err)
+		}
+		if login != nil {
+			return s.enter(ctx, r, login)
+		}
+		if response, err = s.askSASL(challenge); err != nil {
+			return err
+		}
+	}
+}
+
+// askSASL sends a challenge and reads the response, a line of its own (RFC 9051 6.2.2).
+func (s *session) askSASL(challenge []byte) ([]byte, error) {
+	s.out.printf("+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
+	if err := s.wait(commandTimeout); err != nil {
+		return nil, err
+	}
+	s.dec.Start(s.limits())
+	line := ""
+	if !s.dec.AtEnd() {
+		line = s.dec.SASL()
+	}
+	if s.dec.End(); s.dec.Err() != nil {
+		return nil, s.dec.Err()
+	}
+	if line == "*" {
+		return nil, bad("Authentication cancelled")
+	}
+	return decodeSASL(line)
+}
+
+// decodeSASL decodes base64; "=" is an initial response of no octets (RFC 4959 3).
+func decodeSASL(text string) ([]byte, error) {
+	if text == "=" {
+		return []byte{}, nil
+	}
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, bad("Not base64")
+	}
+	return b, nil
+}
+
+// loginFailed is what a client hears of a failed login (RFC 5530).
+func (s *session) loginFailed(err error) error {
+	switch {
+	case errors.Is(err, auth.ErrThrottled):
+		s.out.printf("* BYE [UNAVAILABLE] Too many failed logins\r\n")
+		return errBye
+	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
+		s.log.Info("imap: login failed", "err", err)
+		return no("AUTHENTICATIONFAILED", "Authentication failed")
+	case errors.Is(err, auth.ErrMechanism) && !s.mayLogIn():
+		return no("PRIVACYREQUIRED", "Use STARTTLS first")
+	case errors.Is(err, auth.ErrMechanism):
+		return no("CANNOT", "Mechanism is not supported")
+	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrCancelled):
+		return bad("Malformed authentication")
+	}
+	s.log.Error("imap: login", "err", err)
+	return no("UNAVAILABLE", "Temporary authentication failure")
+}
+
+// enter opens the account of a login.
+func (s *session) enter(ctx context.Context, r *request, login *auth.Login) error {
+	acct, err := s.srv.cfg.Store.Account(ctx, login.Account)
+	if err != nil {
+		login.Release()
+		s.log.Error("imap: open account", "account", login.Account, "err", err)
+		return no("UNAVAILABLE", "Account is not available")
+	}
+	if !s.srv.loggedIn(s.conn, login.Account) {
+		acct.Release()
+		login.Release()
+		return no("LIMIT", "Too many connections of this user")
+	}
+	s.login, s.acct, s.state = login, acct, authenticated
+	s.noCaps = s.srv.cfg.NoCaps(login.Account)
+	s.log.Info("imap: login", "account", login.Account, "app", login.AppPassword, "tls", s.tls != nil)
+	r.okCode = "CAPABILITY " + strings.Join(s.capabilities(), " ")
+	r.okText = "Logged in"
+	return nil
+}
+
+// unauthenticate is RFC 8437: back to the state after the greeting, TLS and compression
+// excepted.
+func (s *session) unauthenticate(_ context.Context, _ *request) error {
+	if s.dec.End(); s.dec.Err() != nil {
+		return s.dec.Err()
+	}
+	s.srv.loggedOut(s.conn)
+	s.close()
+	*s = session{conn: s.conn, state: notAuthenticated}
+	s.started = s.srv.cfg.Now()
+	return nil
+}
+
+func (s *session) logout(_ context.Context, r *request) error {
+	if s.dec.End(); s.dec.Err() != nil {
+		return s.dec.Err()
+	}
+	s.out.printf("* BYE Logging out\r\n")
+	s.tagged(r, &response{"OK", "", "LOGOUT completed."})
+	return errBye
+}

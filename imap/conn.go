@@ -1,0 +1,260 @@
+package imap
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"facteur/imap/deflate"
+	"facteur/imap/wire"
+)
+
+// conn is the network side of a session: bytes, deadlines, TLS, compression. All of it
+// belongs to the session's goroutine, but for what mu guards.
+type conn struct {
+	srv     *Server
+	net     net.Conn
+	tls     *tls.ConnectionState
+	addr    netip.Addr
+	log     *slog.Logger
+	account string // guarded by Server.mu
+	started time.Time
+
+	src      io.Reader // net, or the inflater over it
+	inflater *deflate.Reader
+	first    [1]byte // octet read ahead while the session was idle
+	ahead    bool
+	br       *bufio.Reader // nil while idle
+	dec      *wire.Decoder
+	out      output
+
+	readTimeout time.Duration
+
+	mu      sync.Mutex
+	waiting bool // for a command, with no deadline but the idle one
+	closing bool
+}
+
+var (
+	errShutdown = errors.New("server is shutting down")
+	errBye      = errors.New("session is over")  // the client has been told BYE
+	errAnswered = errors.New("answered already") // the tagged response has been sent
+)
+
+// Deadlines of a single read within a command, and of a single write. Deadlines of
+// sockets are of the machine's clock, whatever Config.Now says.
+const (
+	commandTimeout = 2 * time.Minute
+	writeTimeout   = 30 * time.Second
+)
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, net: nc, started: s.cfg.Now()}
+	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
+		c.addr = a.Addr().Unmap()
+	}
+	c.log = s.cfg.Log.With("peer", c.addr.String())
+	c.src = nc
+	c.dec = wire.NewDecoder(nil, c.askLiteral)
+	c.out = output{w: deadlineWriter{c}, pool: &s.buffers}
+	return c
+}
+
+// serve runs the session to its end.
+func (c *conn) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer func() { c.net.Close() }()
+	if t, ok := c.net.(*tls.Conn); ok {
+		if err := c.handshake(ctx, t); err != nil {
+			c.log.Info("imap: TLS handshake failed", "err", err)
+			return
+		}
+	}
+	s := newSession(c)
+	defer s.close()
+	defer func() {
+		// The one seat belt: a bug ends this session and no other.
+		if p := recover(); p != nil {
+			c.log.Error("imap: panic", "panic", p, "stack", string(debug.Stack()))
+			c.out.printf("* BYE [SERVERBUG] Internal error\r\n")
+			c.out.flush()
+		}
+	}()
+	switch err := s.run(ctx); {
+	case errors.Is(err, errBye), err == nil:
+	case errors.Is(err, errShutdown):
+		c.out.printf("* BYE [UNAVAILABLE] Server is shutting down\r\n")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		c.out.printf("* BYE [UNAVAILABLE] Disconnected for inactivity\r\n")
+	case errors.Is(err, wire.ErrTooLong):
+		c.out.printf("* BYE [LIMIT] Command line too long\r\n")
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+	default:
+		c.log.Info("imap: session ended", "err", err)
+	}
+	c.out.flush()
+}
+
+// handshake does a TLS handshake of at most 10 seconds.
+func (c *conn) handshake(ctx context.Context, t *tls.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := t.HandshakeContext(ctx); err != nil {
+		return err
+	}
+	state := t.ConnectionState()
+	c.net, c.src, c.tls = t, t, &state
+	return nil
+}
+
+// Read gives the buffered reader the octet read ahead, and then what the client sends.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.ahead && len(p) > 0 {
+		c.ahead = false
+		p[0] = c.first[0]
+		return 1, nil
+	}
+	if err := c.net.SetReadDeadline(time.Now().Add(c.readTimeout)); err != nil {
+		return 0, err
+	}
+	return c.src.Read(p)
+}
+
+// wait returns when the first octet of a line has come.
+func (c *conn) wait(timeout time.Duration) error {
+	if ready, err := c.settle(); ready || err != nil {
+		return err
+	}
+	if err := c.setWaiting(timeout); err != nil {
+		return err
+	}
+	return c.arrived(c.readFirst())
+}
+
+// settle prepares for waiting: responses are flushed and buffers given back. ready says
+// that there is input already.
+func (c *conn) settle() (ready bool, err error) {
+	if c.br != nil && c.br.Buffered() > 0 {
+		return true, c.shuttingDown()
+	}
+	if err := c.out.flush(); err != nil {
+		return false, err
+	}
+	c.park()
+	return false, nil
+}
+
+// readFirst blocks until an octet has come. It is the only thing that may run beside the
+// session's goroutine, which then must not touch the input.
+func (c *conn) readFirst() error {
+	for {
+		n, err := c.src.Read(c.first[:])
+		if n > 0 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// arrived ends the waiting; err is what readFirst returned.
+func (c *conn) arrived(err error) error {
+	c.mu.Lock()
+	c.waiting = false
+	closing := c.closing
+	c.mu.Unlock()
+	if err != nil {
+		if closing && errors.Is(err, os.ErrDeadlineExceeded) {
+			return errShutdown
+		}
+		return err
+	}
+	c.ahead = true
+	c.unpark()
+	return nil
+}
+
+// setWaiting sets the deadline of the first octet, none with timeout 0, and lets
+// interrupt end the waiting.
+func (c *conn) setWaiting(timeout time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return errShutdown
+	}
+	c.waiting = true
+	if timeout == 0 {
+		return c.net.SetReadDeadline(time.Time{})
+	}
+	return c.net.SetReadDeadline(time.Now().Add(timeout))
+}
+
+func (c *conn) shuttingDown() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return errShutdown
+	}
+	return nil
+}
+
+// interrupt ends the session: at once when it waits for a command, or else after the one
+// it is at.
+func (c *conn) interrupt() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closing = true
+	if c.waiting {
+		c.net.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// park gives the buffers back while the session has nothing to do.
+func (c *conn) park() {
+	c.out.release()
+	if c.br != nil {
+		c.br.Reset(nil)
+		c.srv.readers.Put(c.br)
+		c.br = nil
+		c.dec.Reset(nil)
+	}
+}
+
+func (c *conn) unpark() {
+	c.br = c.srv.readers.Get().(*bufio.Reader)
+	c.br.Reset(c)
+	c.dec.Reset(c.br)
+	c.readTimeout = commandTimeout
+}
+
+// askLiteral sends a continuation request (RFC 9051 7.6).
+func (c *conn) askLiteral() error {
+	c.out.printf("+ OK\r\n")
+	return c.out.flush()
+}
+
+// deadlineWriter writes to the connection, 30 seconds for each piece.
+type deadlineWriter struct{ c *conn }
+
+func (w deadlineWriter) Write(p []byte) (int, error) {
+	if err := w.c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	n, err := w.c.net.Write(p)
+	if err != nil {
+		return n, fmt.Errorf("write to client: %w", err)
+	}
+	return n, nil
+}

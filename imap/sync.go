@@ -1,0 +1,211 @@
+package imap
+
+import (
+	"context"
+	"strconv"
+
+	"facteur/imap/wire"
+	"facteur/storage"
+)
+
+// sync tells the client what has changed in the selected mailbox, as far as the
+// command's line in the table allows it.
+func (s *session) sync(ctx context.Context, r *request) error {
+	if s.view == nil || r.cmd.sync == syncNone {
+		return nil
+	}
+	return s.report(ctx, r, r.cmd.sync == syncAll)
+}
+
+// refresh brings the view up to date in front of a command that looks at the mailbox.
+// Expunges wait for its end: the numbers in its arguments are the client's.
+func (s *session) refresh(ctx context.Context) error {
+	return s.report(ctx, &request{}, false)
+}
+
+// report writes EXPUNGE or VANISHED, then EXISTS and RECENT, then FETCH. What r has
+// reported itself is left out.
+func (s *session) report(ctx context.Context, r *request, expunges bool) error {
+	v := s.view
+	if v.box.Gone() {
+		// RFC 2180 3.3 leaves the choice; a mailbox whose files are no more can't be served.
+		s.out.printf("* BYE [UNAVAILABLE] Selected mailbox has been deleted\r\n")
+		return errBye
+	}
+	snap := v.box.Snapshot()
+	if s.notifying != nil && !s.notifying.selected.active() {
+		return nil // NOTIFY NONE, or a set without SELECTED: the client wants silence
+	}
+	before, known := v.snap, v.lastUID()
+	if snap == before && !expunges {
+		return nil
+	}
+	gone := v.gone(snap)
+	if expunges && len(gone) > 0 {
+		s.reportGone(gone)
+		gone = nil
+	}
+	if err := s.reportNew(ctx, snap, len(gone) == 0); err != nil {
+		return err
+	}
+	s.reportChanges(r, before, known)
+	return nil
+}
+
+// reportGone writes the EXPUNGE responses, or VANISHED for QRESYNC (RFC 7162 3.2.10) and
+// UIDONLY (RFC 9586 3).
+func (s *session) reportGone(gone []int) {
+	v := s.view
+	if s.qresync || s.uidOnly {
+		var set wire.Ranges
+		for _, i := range gone {
+			set = set.Add(uint32(v.uids[i]))
+		}
+		s.writeVanished("* VANISHED ", set)
+	} else {
+		s.out.hold()
+		// From the last to the first: then no number changes on the way.
+		for k := len(gone) - 1; k >= 0; k-- {
+			s.out.buf = append(s.out.buf, "* "...)
+			s.out.buf = strconv.AppendInt(s.out.buf, int64(gone[k]+1), 10)
+			s.out.buf = append(s.out.buf, " EXPUNGE\r\n"...)
+			s.out.spill()
+		}
+	}
+	s.contextsGone(gone)
+	kept := make([]storage.UID, 0, len(v.uids)-len(gone))
+	k := 0
+	for i, uid := range v.uids {
+		if k < len(gone) && gone[k] == i {
+			k++
+			continue
+		}
+		kept = append(kept, uid)
+	}
+	v.uids = kept
+}
+
+// writeVanished writes a set of UIDs on as many lines as it takes to keep each short.
+func (s *session) writeVanished(start string, set wire.Ranges) {
+	const perLine = 500
+	for len(set) > 0 {
+		n := min(len(set), perLine)
+		s.out.hold()
+		s.out.buf = append(s.out.buf, start...)
+		s.out.buf = wire.AppendRanges(s.out.buf, set[:n])
+		s.out.buf = append(s.out.buf, "\r\n"...)
+		s.out.spill()
+		set = set[n:]
+	}
+}
+
+// reportNew takes snap over into the view and writes EXISTS and RECENT when messages
+// have come. Where nothing is held back the view shares the snapshot's UIDs.
+func (s *session) reportNew(ctx context.Context, snap *storage.Snapshot, shared bool) error {
+	v := s.view
+	had, last := len(v.uids), v.lastUID()
+	now := snap.UIDs()
+	if shared {
+		v.uids = now
+	} else {
+		i, ok := snap.Find(last)
+		if ok {
+			i++
+		}
+		if i < len(now) {
+			v.uids = append(v.uids[:had:had], now[i:]...)
+		}
+	}
+	v.snap = snap
+	if len(v.uids) == had {
+		return nil
+	}
+	s.out.printf("* %d EXISTS\r\n", len(v.uids))
+	if s.rev2 { // RFC 9051 has no RECENT
+		return nil
+	}
+	if err := v.claimRecent(ctx); err != nil {
+		return err
+	}
+	s.out.printf("* %d RECENT\r\n", v.countRecent())
+	return nil
+}
+
+// reportChanges writes FETCH for messages that the client knew (up to the UID known) and
+// whose flags have changed since before. r.own are changes that it has been told of,
+// ascending.
+func (s *session) reportChanges(r *request, before *storage.Snapshot, known storage.UID) {
+	v := s.view
+	if v.snap.HighestModSeq == before.HighestModSeq && len(s.contexts) == 0 {
+		return
+	}
+	s.reportFlagsOf(v.snap)
+	own := r.own
+	for i, e := range v.snap.ChangedSince(before.HighestModSeq) {
+		if e.UID > known {
+			s.newForNotify(i, e)
+			continue
+		}
+		for len(own) > 0 && own[0].UID < e.UID {
+			own = own[1:]
+		}
+		if len(own) > 0 && own[0].UID == e.UID && own[0].ModSeq == e.ModSeq {
+			continue
+		}
+		if seq, ok := v.position(e.UID); ok && s.wantsFlagChanges() {
+			s.writeFlags(r, seq, e)
+		}
+	}
+	s.contextsChanged()
+}
+
+// reportFlagsOf writes FLAGS and PERMANENTFLAGS when the mailbox has keywords that the
+// client hasn't heard of.
+func (s *session) reportFlagsOf(snap *storage.Snapshot) {
+	if len(snap.Keywords) != s.view.keywords {
+		s.writeFlagLists(snap.Keywords)
+	}
+}
+
+// writeFlags writes the FETCH response of a change.
+func (s *session) writeFlags(r *request, seq int, e storage.Entry) {
+	s.out.hold()
+	b := s.startFetch(s.out.buf, r, seq, e.UID)
+	b = append(b, "FLAGS "...)
+	b = s.appendFlags(b, e)
+	if s.condstore { // RFC 7162 3.1
+		b = appendModSeq(b, e.ModSeq)
+	}
+	s.out.buf = append(b, ")\r\n"...)
+	s.out.spill()
+}
+
+// startFetch appends the start of a FETCH response: with the UID under UID commands (RFC
+// 9051 6.4.9) and with QRESYNC (RFC 7162 3.2.4); as UIDFETCH once UIDONLY is enabled (RFC 9586 3).
+func (s *session) startFetch(b []byte, r *request, seq int, uid storage.UID) []byte {
+	b = append(b, "* "...)
+	if s.uidOnly {
+		b = strconv.AppendUint(b, uint64(uid), 10)
+		return append(b, " UIDFETCH ("...)
+	}
+	b = strconv.AppendInt(b, int64(seq+1), 10)
+	b = append(b, " FETCH ("...)
+	if s.qresync || r.cmd != nil && r.cmd.uid {
+		b = append(b, "UID "...)
+		b = strconv.AppendUint(b, uint64(uid), 10)
+		b = append(b, ' ')
+	}
+	return b
+}
+
+// appendModSeq appends MODSEQ, behind a space unless it comes first.
+func appendModSeq(b []byte, m storage.ModSeq) []byte {
+	if last := b[len(b)-1]; last != '(' && last != ' ' {
+		b = append(b, ' ')
+	}
+	b = append(b, "MODSEQ ("...)
+	b = strconv.AppendUint(b, uint64(m), 10)
+	return append(b, ')')
+}
+
+func decimal[T ~uint32 | ~uint64 | ~int64](n T) string { return strconv.FormatUint(uint64(n), 10) }
