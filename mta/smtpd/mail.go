@@ -38,7 +38,7 @@ func (c *conn) mail(ctx context.Context, arg string) *mta.Reply {
 		}
 	}
 	if c.s.Kind == MX {
-		if r := c.crowdMX(ctx); r != nil {
+		if r := c.meet(ctx); r != nil {
 			return r
 		}
 	} else if r := c.mayUse(ctx, env.MailFrom); r != nil {
@@ -48,9 +48,9 @@ func (c *conn) mail(ctx context.Context, arg string) *mta.Reply {
 	return replyMailOK
 }
 
-// crowdMX is what an MX asks about the peer itself, once it is clear that it brings mail: is it sending too
+// meet is what an MX asks about the peer itself, once it is clear that it brings mail: is it sending too
 // much, what is its name, is it on a list.
-func (c *conn) crowdMX(ctx context.Context) *mta.Reply {
+func (c *conn) meet(ctx context.Context) *mta.Reply {
 	addr := c.peer.Addr.Addr()
 	if r := c.s.crowd.message(addr, c.s.Now()); r != nil {
 		return r

@@ -61,12 +61,13 @@ func (c *conn) settle(ctx context.Context, m *mta.Message, results []mta.Result)
 	}
 	var failed []mta.Recipient
 	var worst *mta.Reply
-	for _, r := range results {
+	for i, r := range results {
 		if r.Err == nil {
 			continue
 		}
-		failed = append(failed, r.To)
-		c.s.Log.Info("delivery failed", "id", string(m.ID), "to", r.To.Address.String(), "reply", r.Err.Error())
+		to := m.Env.To[i]
+		failed = append(failed, to)
+		c.s.Log.Info("delivery failed", "id", string(m.ID), "to", to.Address.String(), "reply", r.Err.Error())
 		// If one of them may work later, the peer is to come again for all: nothing is lost by that.
 		if worst == nil || worst.Permanent() && r.Err.Temporary() {
 			worst = r.Err

@@ -3,6 +3,8 @@ package smtpd
 import (
 	"strings"
 	"testing"
+
+	"facteur/mta"
 )
 
 func TestCutPath(t *testing.T) {
@@ -62,6 +64,14 @@ func TestORCPT(t *testing.T) {
 		if ok != (c.want != "") || ok && got != c.want {
 			t.Errorf("%.40q: %q %v", c.in, got, ok)
 		}
+	}
+}
+
+func TestAppendReply(t *testing.T) {
+	r := mta.NewReply(550, [3]int{5, 7, 1}, "no\nné\r\n250 ok\x00")
+	want := "550-5.7.1 no\r\n550-5.7.1 n???\r\n550 5.7.1 250 ok?\r\n"
+	if got := string(appendReply(nil, r)); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -46,7 +46,8 @@ STARTTLS AUTH VRFY HELP
 RFC 5321 says how they work.`
 
 // appendReply writes r as it goes over the wire (RFC 5321 4.2.1), with the enhanced code on each
-// line (RFC 2034 4).
+// line (RFC 2034 4). Texts may quote what a peer or a user's filter said: what is not printable
+// ASCII becomes "?" (RFC 5321 4.2, textstring).
 func appendReply(b []byte, r *mta.Reply) []byte {
 	text := r.Text
 	for {
@@ -65,7 +66,13 @@ func appendReply(b []byte, r *mta.Reply) []byte {
 			b = strconv.AppendInt(b, int64(r.Enhanced[2]), 10)
 			b = append(b, ' ')
 		}
+		start := len(b)
 		b = append(b, line...)
+		for i, c := range b[start:] {
+			if c < ' ' || c > '~' {
+				b[start+i] = '?'
+			}
+		}
 		b = append(b, "\r\n"...)
 		if !more {
 			return b
