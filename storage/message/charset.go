@@ -13,11 +13,16 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// KnownCharset reports whether text in that charset can be turned into UTF-8 as it
-// is meant, and not only byte by byte.
-func KnownCharset(name string) bool {
-	name = cleanCharset(name)
-	return isUTF8Name(name) || isUTF7Name(name) || findCharset(name) != nil
+// DecodeCharset returns b, which is in that charset, in UTF-8. ok is false when we don't
+// know the charset, or b is not valid in it.
+func DecodeCharset(name string, b []byte) (s string, ok bool) {
+	switch name = cleanCharset(name); {
+	case isUTF8Name(name):
+		return string(b), utf8.Valid(b)
+	case !isUTF7Name(name) && findCharset(name) == nil:
+		return "", false
+	}
+	return decodeCharset(name, b), true
 }
 
 // decodeCharset returns b, which is in that charset, in UTF-8. Unknown charsets are

@@ -2,53 +2,51 @@ package message
 
 import (
 	"io"
-	"strings"
 
 	"golang.org/x/net/html"
 	"golang.org/x/net/html/atom"
 )
 
 // maxHTMLToken bounds one tag, comment or run of text of an HTML part.
-const maxHTMLToken = 1 << 20
+const maxHTMLToken = 4 << 20 // images in the text are that long
 
-// htmlText writes what a person sees of the HTML that r gives to out, at most limit
-// octets of it: no tags, no styles and scripts, a line end where a block ends.
-func htmlText(out *strings.Builder, r io.Reader, limit int) error {
+// htmlText writes what a person sees of the HTML that r gives: no tags, no styles and
+// scripts, a line end where a block ends.
+func htmlText(t *textWriter, r io.Reader) {
 	z := html.NewTokenizer(r)
 	z.SetMaxBuf(maxHTMLToken)
 	hidden := atom.Atom(0) // the element whose content nobody sees
-	for out.Len() < limit {
-		switch z.Next() {
+	for !t.full() {
+		kind := z.Next()
+		switch kind {
 		case html.ErrorToken:
-			if err := z.Err(); err != io.EOF && err != html.ErrBufferExceeded {
-				return err
+			if err := z.Err(); err != html.ErrBufferExceeded {
+				t.fail(err)
 			}
-			return nil
+			return
 		case html.TextToken:
 			if hidden == 0 {
-				writeWords(out, z.Text(), limit)
+				t.words(z.Text())
 			}
-		case html.StartTagToken, html.SelfClosingTagToken:
+		case html.StartTagToken, html.SelfClosingTagToken, html.EndTagToken:
 			name, _ := z.TagName()
 			a := atom.Lookup(name)
-			if hidden == 0 && (a == atom.Style || a == atom.Script || a == atom.Title || a == atom.Template) {
+			switch {
+			case kind == html.EndTagToken && a == hidden:
+				hidden = 0
+			case kind == html.StartTagToken && hidden == 0 && unseen(a):
 				hidden = a
 			}
 			if breaksLine(a) {
-				newLine(out)
-			}
-		case html.EndTagToken:
-			name, _ := z.TagName()
-			a := atom.Lookup(name)
-			if a == hidden {
-				hidden = 0
-			}
-			if breaksLine(a) {
-				newLine(out)
+				t.newLine()
 			}
 		}
 	}
-	return nil
+}
+
+// unseen reports whether an element's content is not shown.
+func unseen(a atom.Atom) bool {
+	return a == atom.Style || a == atom.Script || a == atom.Title || a == atom.Template
 }
 
 // breaksLine reports whether text before and after such a tag stands on different
@@ -63,26 +61,17 @@ func breaksLine(a atom.Atom) bool {
 	return false
 }
 
-func newLine(out *strings.Builder) {
-	if s := out.String(); s != "" && s[len(s)-1] != '\n' {
-		out.WriteByte('\n')
-	}
-}
-
-// writeWords writes text with every run of white space made one blank.
-func writeWords(out *strings.Builder, text []byte, limit int) {
+// words writes text with every run of white space made one blank.
+func (t *textWriter) words(text []byte) {
 	for _, r := range string(text) {
-		if out.Len() >= limit {
-			return
-		}
 		switch r {
 		case ' ', '\t', '\r', '\n', '\f', '\u00a0':
-			if s := out.String(); s != "" && s[len(s)-1] != ' ' && s[len(s)-1] != '\n' {
-				out.WriteByte(' ')
+			if t.last != ' ' && t.last != '\n' && t.last != 0 {
+				t.rune(' ')
 			}
 		case '\u200b', '\u200c', '\u200d', '\u00ad', '\ufeff', '\u034f', '\u2060': // invisible padding
 		default:
-			out.WriteRune(r)
+			t.rune(r)
 		}
 	}
 }

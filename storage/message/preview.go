@@ -21,8 +21,10 @@ func previewOf(r io.ReaderAt, root *Part) (string, error) {
 	root.previewParts(&parts)
 	for _, p := range parts {
 		var text strings.Builder
-		if err := p.appendText(&text, r, previewRead); err != nil {
-			return "", err
+		t := textWriter{w: &text, left: previewRead}
+		p.ownText(&t, r)
+		if t.flush(); t.err != nil {
+			return "", t.err
 		}
 		if s := previewText(text.String()); s != "" {
 			return s, nil

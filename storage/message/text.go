@@ -8,15 +8,15 @@ import (
 
 // SearchText is the text of a message as a person reads it, for the full-text
 // index: encoded words, transfer encodings and charsets decoded, HTML without
-// its tags.
+// its tags. It holds all that SEARCH's TEXT and BODY look at, up to the limit.
 type SearchText struct {
 	Subject   string
-	Addresses string // From, To, Cc, Bcc, Reply-To, Sender: names and addresses
-	Body      string
+	Addresses string // From, To, Cc, Bcc, Reply-To, Sender: names and addresses; then the other fields
+	Body      string // as WriteText gives it
 }
 
 // ExtractText reads the searchable text of a message, at most limit octets of
-// it.
+// each kind.
 func ExtractText(r io.ReaderAt, size int64, limit int) (SearchText, error) {
 	p := &structureParser{in: newLineReader(r, size), budget: maxText}
 	var e Envelope
@@ -24,51 +24,191 @@ func ExtractText(r io.ReaderAt, size int64, limit int) (SearchText, error) {
 	if p.in.err != nil {
 		return SearchText{}, p.in.err
 	}
-	text := SearchText{
-		Subject:   clip(DecodeText(e.Subject.Value), limit),
-		Addresses: clip(e.addressText(), limit),
+	header := make([]byte, min(root.BodyStart, maxHeader))
+	if n, err := r.ReadAt(header, 0); n < len(header) {
+		return SearchText{}, err
 	}
-	var body strings.Builder
-	err := root.extract(&body, r, limit)
-	text.Body = clip(body.String(), limit)
-	return text, err
+	var addresses, body strings.Builder
+	addresses.WriteString(e.AddressText())
+	for f := range Fields(header) {
+		if !f.opaque() && !addressField(f.Name) && !f.Is("Subject") {
+			addresses.WriteString(f.Text())
+			addresses.WriteByte('\n')
+		}
+	}
+	err := root.writeText(&body, r, int64(limit))
+	return SearchText{
+		Subject:   clip(DecodeText(e.Subject.Value), limit),
+		Addresses: clip(addresses.String(), limit),
+		Body:      clip(body.String(), limit),
+	}, err
 }
 
-// extract writes the text of p and all parts below.
-func (p *Part) extract(out *strings.Builder, r io.ReaderAt, limit int) error {
-	if out.Len() >= limit {
-		return nil
-	}
-	if name := p.Filename(); name != "" {
-		out.WriteString(name)
-		out.WriteByte('\n')
-	}
-	if p.Envelope != nil {
-		out.WriteString(DecodeText(p.Envelope.Subject.Value))
-		out.WriteByte('\n')
-		out.WriteString(p.Envelope.addressText())
-	}
-	for i := range p.Parts {
-		if err := p.Parts[i].extract(out, r, limit); err != nil {
+// WriteText writes what a person can read of the body of p, which is a part of the message
+// r: the text of all text parts, names of attachments, the subject and addresses of
+// messages inside. It ends early with the first error of w.
+func (p *Part) WriteText(w io.Writer, r io.ReaderAt) error {
+	return p.writeText(w, r, 1<<62)
+}
+
+func (p *Part) writeText(w io.Writer, r io.ReaderAt, limit int64) error {
+	t := textWriter{w: w, left: limit}
+	p.text(&t, r)
+	t.flush()
+	return t.err
+}
+
+// WriteHeaderText writes the fields of a header as a person reads them, a line each.
+// Signatures and keys, which say nothing to a person, are left out.
+func WriteHeaderText(w io.Writer, header []byte) error {
+	for f := range Fields(header) {
+		if f.opaque() {
+			continue
+		}
+		if _, err := io.WriteString(w, f.Text()+"\n"); err != nil {
 			return err
 		}
 	}
-	if len(p.Parts) > 0 || !p.IsText() {
-		return nil
-	}
-	err := p.appendText(out, r, limit)
-	out.WriteByte('\n')
-	return err
+	return nil
 }
 
-// appendText writes the text of a text part, HTML as people see it.
-func (p *Part) appendText(out *strings.Builder, r io.ReaderAt, limit int) error {
-	text := io.LimitReader(p.Text(r), 16*int64(limit)) // markup may be most of it
-	if asciiEqualFold(p.Subtype, "html") {
-		return htmlText(out, text, limit)
+// Text is the whole field, decoded: "Name: value".
+func (f Field) Text() string {
+	if f.Name == "" {
+		return DecodeText(unfold(f.Raw))
 	}
-	_, err := io.Copy(out, io.LimitReader(text, int64(max(limit-out.Len(), 0))))
-	return err
+	return DecodeText(f.Name) + ": " + DecodeText(f.Value())
+}
+
+func (f Field) opaque() bool { return SignatureField(strings.ToLower(f.Name)) }
+
+// SignatureField reports whether a field, named in lower case, holds nothing but a
+// signature or a key. Such fields are not part of a message's text.
+func SignatureField(name string) bool {
+	switch name {
+	case "dkim-signature", "x-google-dkim-signature", "arc-seal", "arc-message-signature", "autocrypt":
+		return true
+	}
+	return false
+}
+
+func addressField(name string) bool {
+	switch strings.ToLower(name) {
+	case "from", "to", "cc", "bcc", "reply-to", "sender":
+		return true
+	}
+	return false
+}
+
+// textWriter gathers text for w, at most left octets of it.
+type textWriter struct {
+	w    io.Writer
+	buf  []byte
+	left int64
+	last byte
+	err  error
+}
+
+func (t *textWriter) full() bool { return t.err != nil || t.left <= 0 }
+
+func (t *textWriter) string(s string) {
+	if t.full() || s == "" {
+		return
+	}
+	t.left -= int64(len(s))
+	t.last = s[len(s)-1]
+	if t.buf = append(t.buf, s...); len(t.buf) >= 4<<10 {
+		t.flush()
+	}
+}
+
+func (t *textWriter) rune(r rune) {
+	if t.full() {
+		return
+	}
+	t.buf = utf8.AppendRune(t.buf, r)
+	t.left -= int64(utf8.RuneLen(r))
+	t.last = t.buf[len(t.buf)-1]
+	if len(t.buf) >= 4<<10 {
+		t.flush()
+	}
+}
+
+func (t *textWriter) flush() {
+	if t.err == nil && len(t.buf) > 0 {
+		_, t.err = t.w.Write(t.buf)
+	}
+	t.buf = t.buf[:0]
+}
+
+// newLine ends a line that has something in it.
+func (t *textWriter) newLine() {
+	if t.last != '\n' && t.last != 0 {
+		t.string("\n")
+	}
+}
+
+// text writes the text of p and all parts below.
+func (p *Part) text(t *textWriter, r io.ReaderAt) {
+	if name := p.Filename(); name != "" {
+		t.string(name)
+		t.newLine()
+	}
+	if p.Envelope != nil {
+		t.string(DecodeText(p.Envelope.Subject.Value))
+		t.newLine()
+		t.string(p.Envelope.AddressText())
+	}
+	for i := range p.Parts {
+		if t.full() {
+			return
+		}
+		p.Parts[i].text(t, r)
+	}
+	if len(p.Parts) > 0 || !p.IsText() {
+		return
+	}
+	p.ownText(t, r)
+	t.newLine()
+}
+
+// ownText writes the text of a text part, HTML as people see it.
+func (p *Part) ownText(t *textWriter, r io.ReaderAt) {
+	in := p.Text(r)
+	if t.left < 1<<40 { // markup may be most of it
+		in = io.LimitReader(in, 16*t.left)
+	}
+	if asciiEqualFold(p.Subtype, "html") {
+		htmlText(t, in)
+		return
+	}
+	buf := make([]byte, 4<<10)
+	for !t.full() {
+		n, err := in.Read(buf)
+		t.string(string(buf[:n]))
+		if err != nil {
+			t.fail(err)
+			return
+		}
+	}
+}
+
+func (t *textWriter) fail(err error) {
+	if t.err == nil && err != io.EOF {
+		t.err = err
+	}
+}
+
+// TextSize is how many octets the text parts from p on have, encoded as they are.
+func (p *Part) TextSize() int64 {
+	var n int64
+	if p.IsText() {
+		n = p.Size()
+	}
+	for i := range p.Parts {
+		n += p.Parts[i].TextSize()
+	}
+	return n
 }
 
 // Decoded gives the part's body of the message r without its transfer encoding.
@@ -81,8 +221,8 @@ func (p *Part) Text(r io.ReaderAt) io.Reader {
 	return charsetReader(p.Param("charset"), p.Decoded(r))
 }
 
-// addressText is all addresses, decoded, one a line.
-func (e *Envelope) addressText() string {
+// AddressText is all addresses of the envelope, decoded, one a line.
+func (e *Envelope) AddressText() string {
 	var out strings.Builder
 	for _, list := range [][]Address{e.From, e.To, e.Cc, e.Bcc, e.ReplyTo, e.Sender} {
 		for _, a := range list {

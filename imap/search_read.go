@@ -1,0 +1,231 @@
+package imap
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"facteur/storage/message"
+)
+
+// indexedText is how many octets a message may have so that all of its text is certainly
+// in the full-text index. The text of larger ones is looked at.
+const indexedText = 200 << 10
+
+// longText reports whether the full-text index may not hold all of the text that key looks
+// into.
+func (m *candidate) longText(key *searchKey) bool {
+	if key.op < opHeader || m.entry.Size < indexedText {
+		return false
+	}
+	if m.details == nil {
+		return true // ask again with the index
+	}
+	if err := m.readSummary(); err != nil {
+		return true
+	}
+	return m.summary.Structure.TextSize()+m.summary.Structure.BodyStart >= indexedText
+}
+
+func (m *candidate) readSummary() error {
+	if m.summary != nil {
+		return nil
+	}
+	s, err := m.details.ParseSummary()
+	m.summary = s
+	return err
+}
+
+// askRead answers from the index and, where that is not enough, from the message.
+func (m *candidate) askRead(key *searchKey) (answer, error) {
+	switch key.op {
+	case opEmailID:
+		return verdict(m.details.EmailID == key.text), nil
+	case opThreadID:
+		return verdict(m.details.ThreadID == key.text), nil
+	case opSavedBefore, opSavedOn, opSavedSince:
+		return verdict(compareDay(key.op-opSavedBefore, m.details.Saved, key.day)), nil
+	}
+	if err := m.readSummary(); err != nil {
+		return nope, err
+	}
+	e := &m.summary.Envelope
+	switch key.op {
+	case opSentBefore, opSentOn, opSentSince:
+		sent, ok := message.ParseDate(e.Date.Value)
+		return verdict(ok && compareDay(key.op-opSentBefore, sent, key.day)), nil
+	case opSubject:
+		return verdict(textContains(e.Subject, key.text)), nil
+	case opEnvelope:
+		return verdict(textContains(envelopeText(e, key.name), key.text)), nil
+	case opAddress:
+		return verdict(addressesContain(envelopeAddresses(e, key.name), key.text)), nil
+	}
+	return m.askContent(key)
+}
+
+// compareDay: 0 is BEFORE, 1 ON, 2 SINCE.
+func compareDay(how searchOp, t time.Time, day int64) bool {
+	switch how {
+	case 0:
+		return dayOf(t) < day
+	case 1:
+		return dayOf(t) == day
+	}
+	return dayOf(t) >= day
+}
+
+// textContains: the field is there, and holds the needle, which may be empty.
+func textContains(t message.Text, needle string) bool {
+	return t.Present && strings.Contains(message.Fold(message.DecodeText(t.Value)), needle)
+}
+
+func envelopeText(e *message.Envelope, field string) message.Text {
+	switch field {
+	case "date":
+		return e.Date
+	case "message-id":
+		return e.MessageID
+	case "in-reply-to":
+		return e.InReplyTo
+	}
+	return e.References
+}
+
+func envelopeAddresses(e *message.Envelope, field string) []message.Address {
+	switch field {
+	case "from":
+		return e.From
+	case "to":
+		return e.To
+	case "cc":
+		return e.Cc
+	case "bcc":
+		return e.Bcc
+	case "sender":
+		return e.Sender
+	}
+	return e.ReplyTo
+}
+
+// addressesContain looks into each address by itself, as a person reads it.
+func addressesContain(list []message.Address, needle string) bool {
+	for _, a := range list {
+		if a.Kind != message.GroupEnd && strings.Contains(message.Fold(a.Text()), needle) {
+			return true
+		}
+	}
+	return false
+}
+
+// askContent reads the message. Subject and addresses, which are at hand, are asked
+// first.
+func (m *candidate) askContent(key *searchKey) (answer, error) {
+	if key.op == opText {
+		e := &m.summary.Envelope
+		if textContains(e.Subject, key.text) || strings.Contains(message.Fold(e.AddressText()), key.text) {
+			return yes, nil
+		}
+	}
+	if err := m.openContent(); err != nil {
+		return nope, err
+	}
+	if key.op == opHeader {
+		return verdict(fieldContains(m.header, key.name, key.text)), nil
+	}
+	f := finder{needle: key.text}
+	if key.op == opText {
+		if err := message.WriteHeaderText(&f, m.header); err != nil && err != errFound {
+			return nope, err
+		}
+		if f.found {
+			return yes, nil
+		}
+		f.tail = f.tail[:0]
+	}
+	if err := m.summary.Structure.WriteText(&f, m.content); err != nil && err != errFound {
+		return nope, err
+	}
+	return verdict(f.found), nil
+}
+
+// maxHeaderSearched bounds the header that is read to be searched.
+const maxHeaderSearched = 1 << 20
+
+func (m *candidate) openContent() error {
+	if m.content != nil {
+		return nil
+	}
+	c, err := m.box.Open(m.entry.UID)
+	if err != nil {
+		return err
+	}
+	m.content = c
+	end := min(m.summary.Structure.BodyStart, maxHeaderSearched, c.Size())
+	m.header, err = readExtent(c, extent{0, end})
+	return err
+}
+
+// fieldContains looks for the needle in the fields of that name; an empty one is in any.
+func fieldContains(header []byte, name, needle string) bool {
+	for f := range message.Fields(header) {
+		if f.Is(name) && strings.Contains(message.Fold(message.DecodeText(f.Value())), needle) {
+			return true
+		}
+	}
+	return false
+}
+
+func hasKeyword(keywords []string, name string) bool {
+	for _, k := range keywords {
+		if strings.EqualFold(k, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// errFound ends the reading of a text in which the needle has been found.
+var errFound = errors.New("found")
+
+// finder looks for a folded needle in the text written to it, across the borders of
+// what is written at once.
+type finder struct {
+	needle string
+	tail   []byte // folded end of what came before, shorter than the needle
+	rest   []byte // a character that has not come whole
+	found  bool
+}
+
+func (f *finder) Write(p []byte) (int, error) {
+	n := len(p)
+	if len(f.rest) > 0 {
+		p = append(f.rest, p...)
+	}
+	whole := wholeRunes(p)
+	f.tail = message.AppendFold(f.tail, p[:whole])
+	f.rest = append([]byte(nil), p[whole:]...)
+	if bytes.Contains(f.tail, []byte(f.needle)) {
+		f.found = true
+		return n, errFound
+	}
+	if keep := len(f.needle) - 1; len(f.tail) > keep {
+		f.tail = append(f.tail[:0], f.tail[len(f.tail)-keep:]...)
+	}
+	return n, nil
+}
+
+// wholeRunes is the length of p without a character at its end that is not complete.
+func wholeRunes(p []byte) int {
+	for i := len(p) - 1; i >= 0 && i >= len(p)-utf8.UTFMax; i-- {
+		if utf8.RuneStart(p[i]) {
+			if utf8.FullRune(p[i:]) {
+				return len(p)
+			}
+			return i
+		}
+	}
+	return len(p)
+}
