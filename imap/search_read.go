@@ -7,6 +7,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"facteur/storage"
 	"facteur/storage/message"
 )
 
@@ -33,9 +34,23 @@ func (m *candidate) readSummary() error {
 	if m.summary != nil {
 		return nil
 	}
-	s, err := m.details.ParseSummary()
-	m.summary = s
+	var err error
+	m.summary, err = m.summaryOf(m.details)
 	return err
+}
+
+// summaryOf decodes what the index has; of another version's form the message is read
+// again.
+func (s *search) summaryOf(d *storage.Details) (*message.Summary, error) {
+	if m, err := d.ParseSummary(); err == nil {
+		return m, nil
+	}
+	c, err := s.box.Open(d.UID)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return message.Summarize(c, c.Size())
 }
 
 // askRead answers from the index and, where that is not enough, from the message.

@@ -3,6 +3,7 @@ package imap
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -131,8 +132,10 @@ func (s *search) summaries(ctx context.Context, positions []int, f func(i int, e
 		if !ok {
 			continue
 		}
-		m, err := d.ParseSummary()
-		if err != nil {
+		m, err := s.summaryOf(d)
+		if errors.Is(err, storage.ErrGone) {
+			continue
+		} else if err != nil {
 			return err
 		}
 		f(positions[k], e, m)
