@@ -219,20 +219,24 @@ func (w *resultsWriter) bytes() []byte { return append(w.out, "\r\n"...) }
 // What strangers chose is in it: nothing of it may end the line or the value.
 func pvalue(s string) string {
 	for i := 0; i < len(s); i++ {
-		if c := s[i]; !isAlpha(c) && !isDigit(c) && strings.IndexByte("-._+@:", c) < 0 && c < 0x80 {
+		if c := s[i]; !isAlpha(c) && !isDigit(c) && strings.IndexByte("-._+@:", c) < 0 {
 			return quote(s)
 		}
 	}
-	if len(s) > 255 || s == "" {
+	if len(s) > maxQuoted || s == "" {
 		return quote(s)
 	}
 	return s
 }
 
-// quote makes a quoted string of at most about 255 octets without control characters.
+// maxQuoted is how many octets of a stranger's choice we repeat.
+const maxQuoted = 255
+
+// quote makes a quoted string, without control characters and in valid UTF-8 (RFC 6532 3.2).
 func quote(s string) string {
+	s = strings.ToValidUTF8(s[:min(len(s), maxQuoted)], "?")
 	out := []byte{'"'}
-	for i := 0; i < len(s) && len(out) < 255; i++ {
+	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c < ' ' || c == 0x7f:
 			out = append(out, '?')

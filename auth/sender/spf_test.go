@@ -25,8 +25,8 @@ mail.example.org. IN A 192.0.2.1
 		{message.AddrSpec{Local: "a", Domain: "example.org"}, "192.0.2.1", "mailfrom pass a@example.org, helo pass postmaster@mail.example.org"},
 		{message.AddrSpec{Local: "a", Domain: "example.org"}, "::ffff:192.0.2.1", "mailfrom pass a@example.org, helo pass postmaster@mail.example.org"},
 		{message.AddrSpec{Local: "a", Domain: "example.net"}, "192.0.2.2", "mailfrom none a@example.net, helo fail postmaster@mail.example.org"},
-		{message.AddrSpec{}, "192.0.2.1", "mailfrom pass postmaster@mail.example.org,"},
-		{message.AddrSpec{}, "2001:db8::1", "mailfrom fail postmaster@mail.example.org,"},
+		{message.AddrSpec{}, "192.0.2.1", "helo pass postmaster@mail.example.org,"},
+		{message.AddrSpec{}, "2001:db8::1", "helo fail postmaster@mail.example.org,"},
 	} {
 		p := testParams("", "")
 		p.MailFrom, p.IP = c.from, netip.MustParseAddr(c.ip)

@@ -138,15 +138,13 @@ func (v *Verifier) checkSPF(ctx context.Context, p Params, now time.Time) [2]SPF
 		none := SPF{Result: SPFNone, Identity: "mailfrom", Reason: "the client's address is not known"}
 		return [2]SPF{none, {}}
 	}
-	mailFrom := params
-	mailFrom.Identity = "mailfrom"
-	helo := func() SPF { return SPF{} }
-	if p.MailFrom.Domain != "" {
-		mailFrom.Local, mailFrom.Domain = p.MailFrom.Local, labels(p.MailFrom.Domain)
-		helo = async(func() SPF { return CheckSPF(ctx, v.Resolver, params) })
+	if p.MailFrom.Domain == "" {
+		return [2]SPF{CheckSPF(ctx, v.Resolver, params), {}} // RFC 7208 2.4
 	}
-	first := CheckSPF(ctx, v.Resolver, mailFrom)
-	return [2]SPF{first, helo()}
+	mailFrom := params
+	mailFrom.Local, mailFrom.Domain, mailFrom.Identity = p.MailFrom.Local, labels(p.MailFrom.Domain), "mailfrom"
+	helo := async(func() SPF { return CheckSPF(ctx, v.Resolver, params) })
+	return [2]SPF{CheckSPF(ctx, v.Resolver, mailFrom), helo()}
 }
 
 // decide says what the author's domain asks for, unless the owner trusts who brought the message.

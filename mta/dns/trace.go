@@ -3,6 +3,7 @@ package dns
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	mdns "github.com/miekg/dns"
 )
@@ -17,10 +18,14 @@ type Lookup struct {
 
 type traceKey struct{}
 
-// WithTrace returns a context under which every look-up is told to trace. Look-ups that run at the
-// same time call it at the same time.
+// WithTrace returns a context under which every look-up is told to trace, one after the other.
 func WithTrace(ctx context.Context, trace func(Lookup)) context.Context {
-	return context.WithValue(ctx, traceKey{}, trace)
+	var mu sync.Mutex
+	return context.WithValue(ctx, traceKey{}, func(l Lookup) {
+		mu.Lock()
+		defer mu.Unlock()
+		trace(l)
+	})
 }
 
 func traceLookup[T any](ctx context.Context, name string, qtype uint16, records []T, cached bool, err error) {
