@@ -29,8 +29,8 @@ type Config struct {
 	STS      *STS           // nil: no MTA-STS
 	Timeouts Timeouts
 
-	IdlePerHost int           // connections kept for reuse per destination: 4
-	IdleTime    time.Duration // for how long: 10 s
+	IdlePerHost int           // connections kept for reuse per destination: 20, as many as the queue opens
+	IdleTime    time.Duration // for how long: 5 s
 }
 
 // Sender delivers to other servers. It is safe for concurrent use, and is the
@@ -58,10 +58,10 @@ func New(cfg Config) *Sender {
 		cfg.Dial = sourceDialer(cfg.SourceV4, cfg.SourceV6)
 	}
 	if cfg.IdlePerHost == 0 {
-		cfg.IdlePerHost = 4
+		cfg.IdlePerHost = 20
 	}
 	if cfg.IdleTime == 0 {
-		cfg.IdleTime = 10 * time.Second
+		cfg.IdleTime = 5 * time.Second
 	}
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
 	return &Sender{cfg: cfg, idle: newPool(cfg.IdlePerHost, cfg.IdleTime), outcomes: map[string]TLSOutcome{}}
