@@ -76,33 +76,33 @@ func (r *report) recipientText(line func(string, ...any), f Fate) {
 func advice(status string, f Fate) string {
 	class, rest, _ := strings.Cut(status, ".")
 	known := map[string]string{
-		"1.1":  "The address does not exist there. Check its spelling, or ask the recipient for the right one on another way.",
+		"1.1":  "The address does not exist there. Check its spelling, or ask the recipient for the right one another way.",
 		"1.2":  "The domain after the @ does not exist or takes no mail. Check its spelling.",
 		"1.3":  "The other server does not understand this address. Check its spelling.",
-		"1.6":  "The recipient has moved and left no new address. Ask on another way.",
+		"1.6":  "The recipient has moved and left no new address. Ask another way.",
 		"1.10": "The domain has declared that it takes no mail at all. The recipient must have another address.",
-		"2.1":  "The mailbox is closed at present. Ask the recipient on another way.",
+		"2.1":  "The mailbox is closed at present. Ask the recipient another way.",
 		"2.2":  "The recipient's mailbox is full. Try again when it has been emptied.",
 		"2.3":  "The message is larger than the recipient may receive. Send it without large attachments, or share a link to them.",
 		"3.4":  "The message is larger than the other server takes. Send it without large attachments, or share a link to them.",
 		"4.1":  "The other server does not answer. It may be down or unreachable for a while.",
 		"4.2":  "The connection with the other server broke.",
 		"4.3":  "The domain's entries in DNS could not be asked for.",
-		"4.4":  "The domain has no mail server that can be found. Check its spelling, or ask the recipient on another way.",
+		"4.4":  "The domain has no mail server that can be found. Check its spelling, or ask the recipient another way.",
 		"4.6":  "The mail would have gone round in a circle. The domain's owner has to repair its settings.",
-		"4.7":  "No more tries are made. Try again later, or ask the recipient on another way.",
+		"4.7":  "No more tries are made. Try again later, or ask the recipient another way.",
 		"6.3":  "The message can't be brought into a form that the other server takes. Send it as plain text, without attachments.",
 		"6.7":  "The other server does not take international addresses. Use an address of the plain form, if the recipient has one.",
 		"7.1":  "The other server refuses the message by its own rules. Its answer below may say why; if not, ask its owner.",
 		"7.5":  "No connection as safe as the domain demands could be made. Its owner has to repair its settings.",
 		"7.30": "You demanded encryption on the whole way (REQUIRETLS), which the other side does not offer. Send without that demand if you can.",
 	}
-	if s := known[rest]; s != "" {
+	if s := known[rest]; s != "" && (class == "5" || !strings.HasPrefix(rest, "7.")) {
 		return s
 	}
 	switch {
 	case class == "4":
-		return "The other server does not take the message at present."
+		return "The other server does not take the message yet. Some make unknown senders wait."
 	case strings.HasPrefix(rest, "7."):
 		return known["7.1"]
 	case f.Remote != "":

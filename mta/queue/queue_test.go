@@ -106,7 +106,7 @@ func running(t testing.TB, q *Queue) (stop func()) {
 	}
 }
 
-func mail(from string, to ...string) *mta.Message {
+func newMail(from string, to ...string) *mta.Message {
 	m := &mta.Message{ID: mta.NewID(), Arrived: time.Now()}
 	if from != "" {
 		m.Env.MailFrom = addr(from)
@@ -149,7 +149,7 @@ func TestAddedMessageIsDeliveredAtOnce(t *testing.T) {
 		q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"*": p}))
 		defer running(t, q)()
 		synctest.Wait()
-		m := mail("a@home.test", "b@x.test", "c@x.test", "d@y.test")
+		m := newMail("a@home.test", "b@x.test", "c@x.test", "d@y.test")
 		add(t, q, m)
 		synctest.Wait()
 		calls := p.seen()
@@ -181,7 +181,7 @@ func TestScheduleOfRetriesDelayNoticeAndBounce(t *testing.T) {
 		q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"*": p, "home.test": home}))
 		defer running(t, q)()
 		start := time.Now()
-		add(t, q, mail("a@home.test", "b@x.test"))
+		add(t, q, newMail("a@home.test", "b@x.test"))
 		time.Sleep(6 * 24 * time.Hour)
 		synctest.Wait()
 
@@ -229,7 +229,7 @@ func TestBounceOfNullSenderIsNeverMade(t *testing.T) {
 		p := &peer{answer: failWith(550, [3]int{5, 1, 1}, "no such user")}
 		q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"*": p}))
 		defer running(t, q)()
-		add(t, q, mail("", "b@x.test"))
+		add(t, q, newMail("", "b@x.test"))
 		synctest.Wait()
 		if got := len(p.seen()); got != 1 {
 			t.Errorf("%d deliveries, want the one", got)
@@ -254,9 +254,9 @@ func TestFailingDestinationDelaysNobody(t *testing.T) {
 		synctest.Wait()
 		start := time.Now()
 		for i := range 100 {
-			add(t, q, mail("", fmt.Sprintf("u%d@dead.test", i)))
+			add(t, q, newMail("", fmt.Sprintf("u%d@dead.test", i)))
 		}
-		add(t, q, mail("", "b@good.test"))
+		add(t, q, newMail("", "b@good.test"))
 		synctest.Wait()
 		if calls := good.seen(); len(calls) != 1 || calls[0].at.Sub(start) > time.Second {
 			t.Errorf("the good destination got %+v", calls)
@@ -284,7 +284,7 @@ func TestPartialResultsKeepOnlyTheOpenRecipients(t *testing.T) {
 		}
 		q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"*": p}))
 		defer running(t, q)()
-		add(t, q, mail("", "a@x.test", "slow@x.test", "c@x.test"))
+		add(t, q, newMail("", "a@x.test", "slow@x.test", "c@x.test"))
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		calls := p.seen()
@@ -299,7 +299,7 @@ func TestHoldUntilWaits(t *testing.T) {
 		p := &peer{}
 		q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"*": p}))
 		defer running(t, q)()
-		m := mail("", "a@x.test")
+		m := newMail("", "a@x.test")
 		m.Env.HoldUntil = time.Now().Add(3 * time.Hour)
 		add(t, q, m)
 		time.Sleep(4 * time.Hour)
@@ -316,7 +316,7 @@ func TestHoldReleaseRetryDrop(t *testing.T) {
 		p := &peer{answer: failWith(451, [3]int{4, 2, 0}, "later")}
 		q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"*": p}))
 		defer running(t, q)()
-		a, b := mail("", "a@x.test"), mail("", "b@y.test")
+		a, b := newMail("", "a@x.test"), newMail("", "b@y.test")
 		add(t, q, a)
 		add(t, q, b)
 		synctest.Wait()
@@ -356,10 +356,10 @@ func TestRestartGoesOnWithWhatIsLeft(t *testing.T) {
 		q := open(t, dir, testConfig(t, map[string]Transport{"*": &peer{answer: failWith(451, [3]int{4, 2, 0}, "later")}}))
 		stop := running(t, q)
 		synctest.Wait()
-		big := mail("", "big@x.test")
+		big := newMail("", "big@x.test")
 		big.Body = mta.BodyBytes([]byte("Subject: big\r\n\r\n" + strings.Repeat("0123456789\r\n", 200000)))
 		add(t, q, big)
-		add(t, q, mail("", "a@x.test"))
+		add(t, q, newMail("", "a@x.test"))
 		synctest.Wait()
 		stop()
 

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"math/big"
+	"net"
 	"testing"
 	"time"
 )
@@ -40,3 +41,5 @@ func selfSigned(t testing.TB) *tls.Config {
 	cfg, _ := certificate(t, "wrong.test")
 	return cfg
 }
+
+func serverTLS(conn net.Conn, cfg *tls.Config) net.Conn { return tls.Server(conn, cfg) }

@@ -1,0 +1,230 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/xdg-go/scram"
+
+	"facteur/mta"
+)
+
+// relay is a scripted smarthost. serve talks to one connection.
+func relay(t *testing.T, cfg SmarthostConfig, serve func(conn net.Conn) error) mta.Result {
+	t.Helper()
+	tlsConfig, pool := certificate(t, "relay.test")
+	done := make(chan error, 1)
+	s := New(Config{Resolver: &zone{four: map[string][]string{"relay.test": {"192.0.2.9"}}}, Hello: "home.test", Roots: pool,
+		Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			ours, theirs := net.Pipe()
+			go func() {
+				conn := theirs
+				if cfg.TLS == TLSImplicit {
+					conn = serverTLS(theirs, tlsConfig)
+				}
+				done <- serve(conn)
+				conn.Close()
+			}()
+			return namedConn{ours, address}, nil
+		}})
+	cfg.Host = "relay.test"
+	m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("Subject: hi\r\n\r\nHello\r\n"))}
+	m.Env.MailFrom = parse(t, "a@home.test")
+	result := s.Smarthost(cfg).Deliver(context.Background(), m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
+	s.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	return result
+}
+
+var afterLogin = script{
+	"C: MAIL FROM:<a@home.test>", "S: 250 ok", "C: RCPT TO:<b@x.test>", "S: 250 ok", "C: DATA", "S: 354 go",
+	"C: Subject: hi", "C:", "C: Hello", "C: .", "S: 250 ok", "C: QUIT", "S: 221 bye",
+}
+
+func TestSmarthostLogin(t *testing.T) {
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00alice\x00secret"))
+	hello := func(auth string) script {
+		return script{"S: 220 relay", "C: EHLO home.test", "S: 250-relay.test", "S: 250 " + auth}
+	}
+	for _, tt := range []struct {
+		name string
+		mode TLSMode
+		say  script
+		want string
+	}{
+		{"PLAIN", TLSImplicit, append(append(hello("AUTH LOGIN PLAIN"), "C: AUTH PLAIN "+plain, "S: 235 ok"), afterLogin...), "relay.test: relayed [TLSv1.3"},
+		{"LOGIN", TLSImplicit, append(append(hello("AUTH=LOGIN"), "C: AUTH LOGIN YWxpY2U=", "S: 334 UGFzc3dvcmQ6", "C: c2VjcmV0", "S: 235 ok"), afterLogin...), "relay.test: relayed"},
+		{"wrong password waits for the owner", TLSImplicit, append(hello("AUTH PLAIN"), "C: AUTH PLAIN "+plain, "S: 535 5.7.8 no", "C: QUIT", "S: 221 bye"), "451 4.3.2 unreachable"},
+		{"no password in the clear", TLSNone, append(hello("AUTH PLAIN LOGIN"), "C: QUIT", "S: 221 bye"), "451 4.7.5 unreachable"},
+		{"STARTTLS demanded", TLSStart, append(hello("AUTH PLAIN"), "C: QUIT", "S: 221 bye"), "451 4.7.5 unreachable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := relay(t, SmarthostConfig{TLS: tt.mode, User: "alice", Password: "secret"}, func(conn net.Conn) error { return tt.say.play(conn, nil) })
+			if got := resultText(r); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestSmarthostSCRAM(t *testing.T) {
+	for _, honest := range []bool{true, false} {
+		t.Run(fmt.Sprint("honest=", honest), func(t *testing.T) {
+			r := relay(t, SmarthostConfig{TLS: TLSNone, User: "alice", Password: "secret"}, func(conn net.Conn) error { return serveSCRAM(conn, honest) })
+			if honest != (r.Err == nil) {
+				t.Errorf("got %q", resultText(r))
+			}
+		})
+	}
+}
+
+// serveSCRAM plays the server's side; a dishonest one says 235 without its proof.
+func serveSCRAM(conn net.Conn, honest bool) error {
+	defer conn.Close()
+	client, err := scram.SHA256.NewClient("alice", "secret", "")
+	if err != nil {
+		return err
+	}
+	stored, err := client.GetStoredCredentialsWithError(scram.KeyFactors{Salt: "0123456789abcdef", Iters: 4096})
+	if err != nil {
+		return err
+	}
+	server, err := scram.SHA256.NewServer(func(string) (scram.StoredCredentials, error) { return stored, nil })
+	if err != nil {
+		return err
+	}
+	conv := server.NewConversation()
+	r := bufio.NewReader(conn)
+	fmt.Fprintf(conn, "220 relay\r\n")
+	if _, err := r.ReadString('\n'); err != nil {
+		return err
+	}
+	fmt.Fprintf(conn, "250-relay\r\n250 AUTH PLAIN SCRAM-SHA-256\r\n")
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		line = strings.TrimPrefix(strings.TrimRight(line, "\r\n"), "AUTH SCRAM-SHA-256 ")
+		if line == "" || line != "QUIT" && conv.Done() {
+			break
+		}
+		if line == "QUIT" {
+			return nil
+		}
+		msg, err := base64.StdEncoding.DecodeString(line)
+		if err != nil {
+			return err
+		}
+		answer, err := conv.Step(string(msg))
+		if err != nil {
+			return err
+		}
+		if conv.Done() && !honest {
+			break
+		}
+		fmt.Fprintf(conn, "334 %s\r\n", base64.StdEncoding.EncodeToString([]byte(answer)))
+	}
+	if !honest {
+		fmt.Fprintf(conn, "235 ok\r\n")
+		r.ReadString('\n') // QUIT
+		fmt.Fprintf(conn, "221 bye\r\n")
+		return nil
+	}
+	return append(script{"S: 235 ok"}, afterLogin...).play(conn, nil)
+}
+
+// TestTimeouts: a peer that falls silent costs what RFC 5321 4.5.3.2 says, phase by
+// phase, and no more.
+func TestTimeouts(t *testing.T) {
+	full := script{"S: 220 hi", "C: EHLO home.test", "S: 250 relay.test", "C: MAIL FROM:<a@home.test>", "S: 250 ok",
+		"C: RCPT TO:<b@x.test>", "S: 250 ok", "C: DATA", "S: 354 go", "C: Subject: hi", "C:", "C: Hello", "C: ."}
+	for _, tt := range []struct {
+		name string
+		upTo int
+		want time.Duration
+	}{
+		{"greeting", 0, 5 * time.Minute}, {"EHLO", 2, 5 * time.Minute}, {"MAIL", 4, 5 * time.Minute}, {"RCPT", 6, 5 * time.Minute},
+		{"DATA", 8, 2 * time.Minute}, {"final dot", 13, 10 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := New(Config{Resolver: &zone{four: map[string][]string{"x.test": {"192.0.2.1"}}}, Hello: "home.test",
+					Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+						ours, theirs := net.Pipe()
+						go func() {
+							r := bufio.NewReader(theirs)
+							for _, line := range full[:tt.upTo] {
+								if say, ok := strings.CutPrefix(line, "S: "); ok {
+									fmt.Fprint(theirs, say+"\r\n")
+								} else if _, err := r.ReadString('\n'); err != nil {
+									return
+								}
+							}
+							r.ReadString('\n') // silence, until the other side has had enough
+						}()
+						return namedConn{ours, address}, nil
+					}})
+				m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("Subject: hi\r\n\r\nHello\r\n"))}
+				m.Env.MailFrom = parse(t, "a@home.test")
+				start := time.Now()
+				r := s.Deliver(context.Background(), m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
+				if r.Err == nil || !r.Err.Temporary() || time.Since(start) != tt.want {
+					t.Errorf("%s after %v, want 4xx after %v", resultText(r), time.Since(start), tt.want)
+				}
+			})
+		})
+	}
+}
+
+// TestDeadAddressCostsAMoment: IPv6 that swallows packets must not delay the mail.
+func TestDeadAddressCostsAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := New(Config{Resolver: &zone{four: map[string][]string{"x.test": {"192.0.2.1"}}, six: map[string][]string{"x.test": {"2001:db8::1"}}}, Hello: "home.test",
+			Dial: func(ctx context.Context, _, address string) (net.Conn, error) {
+				if strings.HasPrefix(address, "[2001") {
+					<-ctx.Done()
+					return nil, ctx.Err()
+				}
+				ours, theirs := net.Pipe()
+				go script{"S: 554 no", "C: QUIT", "S: 221 bye"}.play(theirs, nil)
+				return namedConn{ours, address}, nil
+			}})
+		m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("\r\n"))}
+		start := time.Now()
+		r := s.Deliver(context.Background(), m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
+		if time.Since(start) != fallbackDelay || !strings.Contains(resultText(r), "554") {
+			t.Errorf("%s after %v", resultText(r), time.Since(start))
+		}
+		synctest.Wait()
+	})
+}
+
+// TestStopBreaksADelivery: ctx's end is not kept waiting by a silent peer.
+func TestStopBreaksADelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		s := New(Config{Resolver: &zone{four: map[string][]string{"x.test": {"192.0.2.1"}}}, Hello: "home.test",
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go bufio.NewReader(theirs).ReadString('\n')
+				return namedConn{ours, "192.0.2.1:25"}, nil
+			}})
+		m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("\r\n"))}
+		start := time.Now()
+		r := s.Deliver(ctx, m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
+		if r.Err == nil || time.Since(start) != time.Second {
+			t.Errorf("%s after %v", resultText(r), time.Since(start))
+		}
+	})
+}
