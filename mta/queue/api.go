@@ -45,6 +45,7 @@ type Config struct {
 
 	MaxActive    int           // deliveries at a time: 200
 	MaxPerLane   int           // to one destination: 20
+	MaxPause     time.Duration // between deliveries to a destination that wants us slower: 30 s
 	Memory       int64         // octets of messages kept in memory until their first try: 64 MiB
 	KeepHistory  time.Duration // what was delivered or bounced stays to be explained: 30 days
 	StopPatience time.Duration // running deliveries may end when Run is told to: 20 s
@@ -129,6 +130,9 @@ func (cfg *Config) setDefaults() {
 	def(&cfg.MaxPerLane, 20)
 	if cfg.Memory == 0 {
 		cfg.Memory = 64 << 20
+	}
+	if cfg.MaxPause == 0 {
+		cfg.MaxPause = 30 * time.Second
 	}
 	if cfg.KeepHistory == 0 {
 		cfg.KeepHistory = 30 * 24 * time.Hour

@@ -30,7 +30,6 @@ const (
 	laneWindow = 64          // jobs of one lane in memory
 	downTime   = time.Minute // less than the first retry: one job probes, the others learn from it
 	firstPause = time.Second
-	maxPause   = time.Minute
 )
 
 // startable reports whether the lane may start a job now.
@@ -46,7 +45,7 @@ func (l *lane) isDown(now time.Time) bool { return l.down != nil && now.Before(l
 // learn adapts the lane to the results of one try: one more at a time for each
 // round of successes, half as many when the peer answers with 4xx, one when it can't
 // be reached at all.
-func (l *lane) learn(results []mta.Result, most int, now time.Time) {
+func (l *lane) learn(results []mta.Result, most int, maxPause time.Duration, now time.Time) {
 	if len(results) == 0 {
 		return
 	}

@@ -33,7 +33,7 @@ func (q *Queue) try(ctx context.Context, j *job, l *lane) {
 	if touched && ctx.Err() == nil {
 		now := q.cfg.Now()
 		q.mu.Lock()
-		l.learn(results, q.cfg.MaxPerLane, now)
+		l.learn(results, q.cfg.MaxPerLane, q.cfg.MaxPause, now)
 		q.mu.Unlock()
 	}
 }
