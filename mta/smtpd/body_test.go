@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -120,9 +122,30 @@ func TestBodySpool(t *testing.T) {
 
 func leftovers(t *testing.T, dir string) {
 	t.Helper()
-	if left, _ := os.ReadDir(dir); len(left) > 0 {
-		t.Errorf("left on disk: %v", left)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			t.Errorf("left on disk: %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
 	}
+}
+
+// What a crash has left in the spool goes when the next server begins.
+func TestSpoolIsSwept(t *testing.T) {
+	cfg := testConfig(t, MX, &backend{})
+	if _, err := New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(cfg.SpoolDir, "mx", "in-1"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	leftovers(t, cfg.SpoolDir)
 }
 
 // A body is a copy of its own: the buffer it grew in is another message's by then.

@@ -28,7 +28,7 @@ type Config struct {
 	Hostname  string       // in the greeting, Received, and as authserv-id
 	TLS       *tls.Config  // nil: no STARTTLS
 	PlainAuth bool         // AUTH without TLS is allowed (tests on loopback)
-	SpoolDir  string       // for bodies over Limits.Memory; on the file system of queue and mail
+	SpoolDir  string       // for bodies over Limits.Memory; on the file system of the queue, which links them
 	Free      func() error // why there is no room on the disk for more mail; nil: not asked
 	Limits    Limits       // DefaultLimits(Kind)
 	Log       *slog.Logger

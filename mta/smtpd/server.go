@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -25,10 +27,15 @@ type Server struct {
 	conns map[*conn]struct{}
 }
 
-// New checks cfg and returns a Server.
+// New checks cfg and returns a Server. It owns the folder of its kind below SpoolDir, and removes
+// what a crash has left there: one Server of a kind uses a SpoolDir.
 func New(cfg Config) (*Server, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
+	}
+	cfg.SpoolDir = filepath.Join(cfg.SpoolDir, cfg.Kind.String())
+	if err := errors.Join(os.RemoveAll(cfg.SpoolDir), os.MkdirAll(cfg.SpoolDir, 0o700)); err != nil {
+		return nil, fmt.Errorf("smtpd: spool folder: %w", err)
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
