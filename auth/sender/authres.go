@@ -249,7 +249,7 @@ func quote(s string) string {
 	return string(append(out, '"'))
 }
 
-// authResultsField writes all that was found out (RFC 8601, RFC 9989 9.5, RFC 8617 10.1).
+// authResultsField writes all that was found out (RFC 8601, RFC 9989 9.1, RFC 8617 10.1).
 func (v *Verdict) authResultsField(id string) []byte {
 	w := newResults(id)
 	if v.IPRev.Result != "" {

@@ -170,7 +170,7 @@ func (w *dmarcWalker) lookUp(domain string) walkStep {
 // walk returns the steps of a tree walk that found a record, from the longest domain to the shortest.
 func (w *dmarcWalker) walk(domain string) ([]walkStep, error) {
 	var found []walkStep
-	for i, step := range w.query(walkTargets(domain)) {
+	for _, step := range w.query(walkTargets(domain)) {
 		if step.err != nil {
 			return nil, step.err
 		}
@@ -178,7 +178,7 @@ func (w *dmarcWalker) walk(domain string) ([]walkStep, error) {
 			continue
 		}
 		found = append(found, step)
-		if step.rec.psd == "n" || step.rec.psd == "y" && i > 0 {
+		if step.rec.psd != "u" {
 			break
 		}
 	}
@@ -221,7 +221,7 @@ func (w *dmarcWalker) discover(author string) (*walkStep, error) {
 	return nil, nil
 }
 
-// aligned reports whether an authenticated domain stands for the author's (RFC 9989 4.4).
+// aligned reports whether an authenticated domain stands for the author's (RFC 9989 4.10.2).
 func (w *dmarcWalker) aligned(author, domain, mode string) (bool, error) {
 	if author == domain {
 		return true, nil
@@ -254,7 +254,7 @@ type dmarcPolicy struct {
 func findPolicy(ctx context.Context, resolver *dns.Resolver, author string) *dmarcPolicy {
 	w := &dmarcWalker{ctx: ctx, resolver: resolver, known: make(map[string]walkStep)}
 	p := &dmarcPolicy{walker: w, author: author, out: DMARC{Result: ResultNone}}
-	if !isQueryable(author) {
+	if author == "" || author[0] == '[' {
 		p.out.Reason = "the author's domain is not in DNS"
 		return p
 	}
@@ -310,7 +310,7 @@ func (p *dmarcPolicy) evaluate(spf SPF, dkim []DKIM) DMARC {
 	}
 	out.Result, out.Reason = ResultFail, "neither SPF nor DKIM passes for the author's domain"
 	if unknown {
-		// RFC 9989 5.3.2: without an answer nobody has failed.
+		// RFC 9989 5.3.6: without an answer nobody has failed.
 		out.Result, out.Reason = ResultTempError, "no answer for what might pass for the author's domain"
 	}
 	return out

@@ -99,7 +99,7 @@ func TestPolicyDiscovery(t *testing.T) {
 		"shop.bank":                "quarantine bank", // below the public suffix
 		"ghost.bank":               "reject bank",
 		"x.ghost.bank":             "reject bank",
-		"bank":                     "- the author's domain is not in DNS",
+		"bank":                     "reject bank", // a public suffix is not exempt
 		"big.bank":                 "none big.bank",
 		"sub.big.bank":             "none big.bank",
 		"a.unit.corp.test":         "reject unit.corp.test", // psd=n ends the walk
@@ -146,6 +146,7 @@ func TestAlignment(t *testing.T) {
 		{"example.org", SPF{}, pass("org"), "fail"},
 		{"shop.bank", SPF{}, pass("bank"), "fail"},     // a public suffix stands for nobody below it
 		{"shop.bank", SPF{}, pass("big.bank"), "fail"}, // two owners
+		{"bank", SPF{}, pass("shop.bank"), "fail"},
 		{"big.bank", SPF{}, pass("sub.big.bank"), "pass dkim"},
 		{"a.unit.corp.test", SPF{}, pass("corp.test"), "fail"},
 		{"a.unit.corp.test", SPF{}, pass("unit.corp.test"), "pass dkim"},

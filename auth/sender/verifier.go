@@ -67,7 +67,7 @@ func (v *Verifier) Verify(ctx context.Context, p Params) (*Verdict, error) {
 	defer cancel()
 	now := v.now()
 	m := newMail(p.Header)
-	out := &Verdict{}
+	out := &Verdict{DKIM: []DKIM{}} // "[]" in JSON
 	author, fault := m.author(p.Header)
 	out.Fault = fault
 	if fault == "" {
