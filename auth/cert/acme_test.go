@@ -1,0 +1,218 @@
+package cert
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/letsencrypt/pebble/v2/ca"
+	"github.com/letsencrypt/pebble/v2/db"
+	"github.com/letsencrypt/pebble/v2/va"
+	"github.com/letsencrypt/pebble/v2/wfe"
+	"github.com/miekg/dns"
+)
+
+// acmeServer is Pebble, Let's Encrypt's own server for tests, in this process.
+type acmeServer struct {
+	*httptest.Server
+	roots *x509.CertPool // of its own address
+	ca    *ca.CAImpl
+}
+
+// startACME starts one that validates names at the given ports of 127.0.0.1.
+func startACME(t *testing.T, httpPort, tlsPort int) *acmeServer {
+	t.Helper()
+	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
+	t.Setenv("PEBBLE_WFE_NONCEREJECT", "30") // percent: clients have to cope
+	quiet := log.New(io.Discard, "", 0)
+	store := db.NewMemoryStore()
+	authority := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: 3600}})
+	validator := va.New(quiet, httpPort, tlsPort, false, startDNS(t), store)
+	front := wfe.New(quiet, store, validator, authority, []string{"pebble.test"}, false, false, 1, 1)
+	s := &acmeServer{Server: httptest.NewTLSServer(front.Handler()), roots: x509.NewCertPool(), ca: authority}
+	s.roots.AddCert(s.Certificate())
+	t.Cleanup(s.Close)
+	return s
+}
+
+// trust is a pool with the CA's root.
+func (s *acmeServer) trust() *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(s.ca.GetRootCert(0).PEM())
+	return pool
+}
+
+// startDNS answers 127.0.0.1 for every name, over TCP, which is what Pebble asks by.
+func startDNS(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	server := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		r := new(dns.Msg).SetReply(q)
+		if q.Question[0].Qtype == dns.TypeA {
+			r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.IPv4(127, 0, 0, 1)}}
+		}
+		w.WriteMsg(r)
+	})}
+	go server.ActivateAndServe()
+	t.Cleanup(func() { server.Shutdown() })
+	return l.Addr().String()
+}
+
+// freePort is one that nobody listens on now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+func TestCertificateIsObtainedServedAndRenewed(t *testing.T) {
+	for _, way := range []string{"HTTP-01", "TLS-ALPN-01"} {
+		t.Run(way, func(t *testing.T) {
+			const host = "mail.example.org"
+			httpListener, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			tlsListener, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			httpPort, tlsPort := httpListener.Addr().(*net.TCPAddr).Port, tlsListener.Addr().(*net.TCPAddr).Port
+			if way == "TLS-ALPN-01" { // the server looks for challenges where nobody answers
+				httpListener.Close()
+			}
+			server := startACME(t, httpPort, tlsPort)
+			dir, logged := t.TempDir(), &lockedLog{}
+			m, err := New(Config{Log: logged.logger(), Dir: dir, Hosts: []string{host, "127.0.0.1"}, ACME: &ACME{
+				Directory: server.URL + wfe.DirectoryPath, Email: "postmaster@example.org", Roots: server.roots, Agreed: true,
+				HTTPPort: httpPort, TLSPort: tlsPort,
+				Window: 0.9999, Every: time.Second, // due at once
+			}})
+			must(t, err)
+			notFound := http.NotFoundHandler()
+			if way == "HTTP-01" {
+				web := &http.Server{Handler: m.Challenge(notFound)}
+				go web.Serve(httpListener)
+				t.Cleanup(func() { web.Close() })
+				tlsListener.Close()
+				m.acme.issuer.DisableTLSALPNChallenge = true
+			} else {
+				m.acme.issuer.DisableHTTPChallenge = true
+				web := &http.Server{Handler: notFound, TLSConfig: m.Client("h2", "http/1.1"), ErrorLog: log.New(io.Discard, "", 0)}
+				go web.ServeTLS(tlsListener, "", "")
+				t.Cleanup(func() { web.Close() })
+			}
+			if st := m.Status(); len(st) != 1 || st[0].Source != "self-signed" || !strings.Contains(st[0].Problem, "not obtained yet") {
+				t.Errorf("before: %+v", st)
+			}
+			must(t, shown(t, m, host).VerifyHostname(host)) // self-signed for now
+			run(t, m)
+
+			verified := &tls.Config{ServerName: host, RootCAs: server.trust()}
+			var open *tls.Conn
+			var first *x509.Certificate
+			eventually(t, "the certificate is served", func() bool {
+				open, first, err = handshake(t, m.Client("imap"), verified)
+				return err == nil
+			})
+			if _, _, err := handshake(t, m.MX(), verified); err != nil {
+				t.Errorf("port 25: %v", err)
+			}
+			if st := m.Status(); len(st) != 1 || st[0].Source != "acme" || st[0].Hosts[0] != host || st[0].Problem != "" {
+				t.Errorf("after: %+v", st)
+			}
+			if !m.Leaf(host).Equal(first) {
+				t.Error("Leaf is another")
+			}
+
+			eventually(t, "the renewed certificate is served", func() bool {
+				_, now, err := handshake(t, m.Client("imap"), verified)
+				return err == nil && !now.Equal(first)
+			})
+			if _, err := open.Write([]byte("hello")); err != nil {
+				t.Error(err)
+			}
+			if n, err := open.Read(make([]byte, 100)); n != 5 || err != nil {
+				t.Errorf("the connection from before the renewal: %d, %v", n, err)
+			}
+			checkPrivate(t, filepath.Join(dir, "acme"))
+			if s := logged.String(); strings.Contains(s, "level=ERROR") || !strings.Contains(s, "certificate obtained") {
+				t.Errorf("log: %s", s)
+			}
+		})
+	}
+}
+
+// checkPrivate looks at all modes below the folder.
+func checkPrivate(t *testing.T, dir string) {
+	t.Helper()
+	keys := 0
+	must(t, filepath.Walk(dir, func(path string, info os.FileInfo, err error) error {
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			err = fmt.Errorf("%s has mode %v", path, info.Mode())
+		}
+		if strings.HasSuffix(path, ".key") {
+			keys++
+		}
+		return err
+	}))
+	if keys == 0 {
+		t.Error("there is no key in the folder")
+	}
+}
+
+func TestServerStartsWhileACMEIsDown(t *testing.T) {
+	log := &lockedLog{}
+	cfg := Config{Log: log.logger(), Dir: t.TempDir(), Hosts: []string{"mail.example.org"}, ACME: &ACME{
+		Directory: fmt.Sprintf("https://127.0.0.1:%d/dir", freePort(t)), Agreed: true, HTTPPort: freePort(t), TLSPort: freePort(t),
+	}}
+	m, err := New(cfg)
+	must(t, err)
+	run(t, m)
+	must(t, shown(t, m, "mail.example.org").VerifyHostname("mail.example.org"))
+	eventually(t, "the failure is told", func() bool {
+		st := m.Status()
+		return strings.Contains(log.String(), "not obtained") && len(st) == 1 && st[0].Source == "self-signed" && strings.Contains(st[0].Problem, "refused")
+	})
+}
+
+func TestCertificateIsThereAfterARestartWithoutACME(t *testing.T) {
+	const host = "mail.example.org"
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	server := startACME(t, port, freePort(t))
+	cfg := Config{Dir: t.TempDir(), Hosts: []string{host}, ACME: &ACME{
+		Directory: server.URL + wfe.DirectoryPath, Roots: server.roots, Agreed: true, HTTPPort: port,
+	}}
+	verified := &tls.Config{ServerName: host, RootCAs: server.trust()}
+	t.Run("first", func(t *testing.T) {
+		m, err := New(cfg)
+		must(t, err)
+		m.acme.issuer.DisableTLSALPNChallenge = true
+		web := &http.Server{Handler: m.Challenge(http.NotFoundHandler())}
+		go web.Serve(l)
+		defer web.Close()
+		run(t, m)
+		eventually(t, "the certificate is served", func() bool {
+			_, _, err := handshake(t, m.Client(), verified)
+			return err == nil
+		})
+	})
+	server.Close()
+	m, err := New(cfg)
+	must(t, err)
+	if _, _, err := handshake(t, m.Client(), verified); err != nil {
+		t.Error(err)
+	}
+	run(t, m)
+}
