@@ -47,6 +47,7 @@ func (m *Mailbox) commit(ctx context.Context, b *batch) error {
 		m.commitAll(context.WithoutCancel(ctx), queue) // it is the work of others too
 	}
 	m.mu.Unlock()
+	m.a.flushIfMany(ctx)
 	return b.err
 }
 

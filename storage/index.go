@@ -293,6 +293,20 @@ const (
 	flushNow  = 8192
 )
 
+// flushIfMany flushes when so much waits that Run, if there is one, doesn't keep up. It is
+// called without a mailbox's lock.
+func (a *Account) flushIfMany(ctx context.Context) {
+	a.pendMu.Lock()
+	n := len(a.pending)
+	a.pendMu.Unlock()
+	if n < flushNow {
+		return
+	}
+	if err := a.flush(context.WithoutCancel(ctx)); err != nil {
+		a.s.cfg.Log.Warn("index not written", "account", a.name, "err", err)
+	}
+}
+
 // flush writes all changes to the index. It must not be called with a mailbox's lock
 // held. After an error they still wait.
 func (a *Account) flush(ctx context.Context) error {

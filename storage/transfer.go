@@ -87,6 +87,7 @@ type transit struct {
 }
 
 func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bool) ([]UIDPair, error) {
+	defer m.a.flushIfMany(ctx) // runs after the locks are given back
 	defer lockBoth(m, to)()
 	if err := readyBoth(ctx, m, to); err != nil {
 		return nil, err

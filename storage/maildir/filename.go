@@ -47,7 +47,7 @@ func ParseFileName(name string) FileName {
 func (n *FileName) field(field string) bool {
 	key, value, ok := strings.Cut(field, "=")
 	if !ok {
-		return false
+		return field == ""
 	}
 	switch key {
 	case "S":

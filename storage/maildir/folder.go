@@ -8,8 +8,6 @@ import (
 	"time"
 )
 
-var errNotExist = fs.ErrNotExist
-
 // Sub is where in a folder a message lies.
 type Sub string
 
@@ -71,7 +69,7 @@ func List(fsys FS, folder string) ([]Found, error) {
 	for _, sub := range []Sub{New, Cur} {
 		names, err := fsys.ReadDir(Join(folder, string(sub)))
 		if err != nil {
-			if errors.Is(err, errNotExist) {
+			if errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			return nil, fmt.Errorf("list %s: %w", Join(folder, string(sub)), err)
@@ -115,7 +113,7 @@ const ForeignTmp = 36 * time.Hour
 func SweepTmp(fsys FS, folder string, now time.Time) error {
 	names, err := fsys.ReadDir(Join(folder, string(Tmp)))
 	if err != nil {
-		if errors.Is(err, errNotExist) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
 		return err
@@ -127,7 +125,7 @@ func SweepTmp(fsys FS, folder string, now time.Time) error {
 				continue
 			}
 		}
-		if err := fsys.Remove(full); err != nil && !errors.Is(err, errNotExist) {
+		if err := fsys.Remove(full); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

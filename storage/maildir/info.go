@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -144,7 +145,7 @@ func ReadInfo(fsys FS, name string) (*Info, error) {
 func WriteInfo(fsys FS, name string, in *Info) error {
 	temp := name + ".new"
 	err := fsys.Remove(temp) // of a crash
-	if err != nil && !errors.Is(err, errNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	f, err := fsys.Create(temp)

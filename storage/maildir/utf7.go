@@ -78,9 +78,6 @@ func decodeUTF7(s string) (string, error) {
 			units[j] = uint16(octets[2*j])<<8 | uint16(octets[2*j+1])
 		}
 		for _, r := range utf16.Decode(units) {
-			if r == utf8.RuneError {
-				return "", ErrName
-			}
 			b = utf8.AppendRune(b, r)
 		}
 		i = end

@@ -1,0 +1,519 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"facteur/storage/maildir"
+	"facteur/storage/sqlite"
+)
+
+func userVersion(n int) func(*sqlite.Tx) error {
+	return func(tx *sqlite.Tx) error {
+		_, err := tx.Exec(fmt.Sprintf("PRAGMA user_version=%d", n))
+		return err
+	}
+}
+
+func TestTree(t *testing.T) {
+	a := newAccount(t)
+	ctx := t.Context()
+	names := func() string {
+		list, err := a.Mailboxes(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, i := range list {
+			if i.SpecialUse != "" {
+				continue
+			}
+			fmt.Fprintf(&b, " %s", i.Name)
+			for _, mark := range []struct {
+				on   bool
+				text string
+			}{{i.NoSelect, "-"}, {i.Subscribed, "+"}, {i.HasChild, ">"}, {!i.Exists, "?"}} {
+				if mark.on {
+					b.WriteString(mark.text)
+				}
+			}
+		}
+		return b.String()
+	}
+	want := func(err error, is error, list string) {
+		t.Helper()
+		if !errors.Is(err, is) {
+			t.Errorf("error %v, want %v", err, is)
+		}
+		if got := names(); got != list {
+			t.Errorf("names%s\nwant %s", got, list)
+		}
+	}
+	want(a.CreateMailbox(ctx, "a/b.c/Ö", ""), nil, " INBOX+ a> a/b.c> a/b.c/Ö")
+	want(a.CreateMailbox(ctx, "a", ""), ErrExists, " INBOX+ a> a/b.c> a/b.c/Ö")
+	want(a.CreateMailbox(ctx, "../x", ""), nil, " INBOX+ ..> ../x a> a/b.c> a/b.c/Ö")
+	want(a.DeleteMailbox(ctx, "../x"), nil, " INBOX+ .. a> a/b.c> a/b.c/Ö")
+	want(a.DeleteMailbox(ctx, ".."), nil, " INBOX+ a> a/b.c> a/b.c/Ö")
+	want(a.DeleteMailbox(ctx, "a"), nil, " INBOX+ a-> a/b.c> a/b.c/Ö")
+	want(a.DeleteMailbox(ctx, "a"), ErrHasChild, " INBOX+ a-> a/b.c> a/b.c/Ö")
+	want(a.DeleteMailbox(ctx, "inbox"), ErrInbox, " INBOX+ a-> a/b.c> a/b.c/Ö")
+	want(a.RenameMailbox(ctx, "a", "z/y"), nil, " INBOX+ z> z/y-> z/y/b.c> z/y/b.c/Ö")
+	want(a.RenameMailbox(ctx, "z", "z/k"), ErrName, " INBOX+ z> z/y-> z/y/b.c> z/y/b.c/Ö")
+	want(a.RenameMailbox(ctx, "q", "r"), ErrNoMailbox, " INBOX+ z> z/y-> z/y/b.c> z/y/b.c/Ö")
+	want(a.Subscribe(ctx, "z/y/b.c", true), nil, " INBOX+ z> z/y-> z/y/b.c+> z/y/b.c/Ö")
+	want(a.DeleteMailbox(ctx, "z/y/b.c"), nil, " INBOX+ z> z/y-> z/y/b.c-+> z/y/b.c/Ö")
+	want(a.DeleteMailbox(ctx, "z/y/b.c/Ö"), nil, " INBOX+ z z/y/b.c-+?")
+	want(a.Subscribe(ctx, "z/y/b.c", false), nil, " INBOX+ z")
+	want(a.CreateMailbox(ctx, strings.Repeat("x", 300), ""), ErrLimit, " INBOX+ z")
+	want(a.CreateMailbox(ctx, "a//b", ""), ErrName, " INBOX+ z")
+	deliver(t, a, text(1))
+	want(a.RenameMailbox(ctx, "INBOX", "old"), nil, " INBOX+ old z")
+	if m := box(t, a, "old"); m.Snapshot().Len() != 1 || box(t, a, "INBOX").Snapshot().Len() != 0 {
+		t.Error("messages were not moved")
+	}
+	mustAgree(t, a)
+}
+
+func TestUIDValidityRisesAfterDelete(t *testing.T) {
+	a := newAccount(t)
+	last := uint32(0)
+	for range 3 {
+		if err := a.CreateMailbox(t.Context(), "x", ""); err != nil {
+			t.Fatal(err)
+		}
+		m, err := a.Mailbox(t.Context(), "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.validity <= last {
+			t.Errorf("UIDVALIDITY %d after %d", m.validity, last)
+		}
+		last = m.validity
+		if err := a.DeleteMailbox(t.Context(), "x"); err != nil {
+			t.Fatal(err)
+		}
+		if !m.Gone() {
+			t.Error("not gone")
+		}
+		if _, err := m.Append(t.Context(), []New{newMsg(text(1), Flags{})}); err == nil {
+			t.Error("append to a deleted mailbox")
+		}
+		m.Release()
+	}
+}
+
+func TestTransfers(t *testing.T) {
+	a := newAccount(t)
+	ctx := t.Context()
+	inbox, archive := box(t, a, "INBOX"), box(t, a, "Archive")
+	appendTo(t, inbox, newMsg(text(1), Flags{System: Seen, Keywords: []string{"Zeta", "alpha"}}), newMsg(text(2), Flags{}), newMsg(text(3), Flags{}))
+	ids := func(m *Mailbox) map[UID]Details {
+		all := map[UID]Details{}
+		for d, err := range m.Details(ctx, m.Snapshot().UIDs()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[d.UID] = *d
+		}
+		return all
+	}
+	was := ids(inbox)
+	pairs, err := inbox.Copy(ctx, []UID{3, 1, 9, 1}, archive)
+	if err != nil || !slices.Equal(pairs, []UIDPair{{3, 1}, {1, 2}}) {
+		t.Fatal(pairs, err)
+	}
+	if now := ids(archive); now[2].EmailID != was[1].EmailID || now[2].ThreadID != was[1].ThreadID || now[1].EmailID != was[3].EmailID {
+		t.Errorf("IDs changed: %+v %+v", was, now)
+	}
+	if e := archive.Snapshot().At(1); e.Flags.System != Seen || !slices.Equal(e.Flags.Keywords, []string{"alpha", "Zeta"}) || e.Internal.Unix() != 1700000000 {
+		t.Errorf("%+v", e)
+	}
+	if pairs, err = inbox.Copy(ctx, []UID{1}, inbox); err != nil || !slices.Equal(pairs, []UIDPair{{1, 4}}) {
+		t.Fatal(pairs, err)
+	}
+	if pairs, err = inbox.Move(ctx, []UID{2, 4}, archive); err != nil || !slices.Equal(pairs, []UIDPair{{2, 3}, {4, 4}}) {
+		t.Fatal(pairs, err)
+	}
+	if pairs, err = inbox.Move(ctx, []UID{2}, archive); err != nil || pairs != nil {
+		t.Fatal("moved twice:", pairs, err)
+	}
+	if pairs, err = inbox.Move(ctx, []UID{1}, inbox); err != nil || !slices.Equal(inbox.Snapshot().UIDs(), []UID{3, 5}) {
+		t.Fatal(pairs, err, inbox.Snapshot().UIDs())
+	}
+	uid, err := inbox.Replace(ctx, 3, inbox, newMsg(text(7), Flags{System: Draft}))
+	if err != nil || uid != 6 || !slices.Equal(inbox.Snapshot().UIDs(), []UID{5, 6}) || read(t, inbox, 6) != text(7) {
+		t.Fatal(uid, err)
+	}
+	if _, err = inbox.Replace(ctx, 3, inbox, newMsg(text(7), Flags{})); !errors.Is(err, ErrGone) {
+		t.Fatal(err)
+	}
+	uids, err := archive.ByObjectID(ctx, was[1].EmailID, "")
+	if err != nil || !slices.Equal(uids, []UID{2, 4}) {
+		t.Error(uids, err)
+	}
+	uids, err = archive.ByObjectID(ctx, "", was[1].ThreadID)
+	if err != nil || !slices.Equal(uids, []UID{2, 4}) {
+		t.Error(uids, err)
+	}
+	mustAgree(t, a)
+}
+
+func TestThreads(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	for _, head := range []string{
+		"Message-ID: <reply@x>\r\nReferences: <root@x> <mid@x>\r\n", // comes before what it answers
+		"Message-ID: <root@x>\r\n",
+		"Message-ID: <other@x>\r\n",
+		"Message-ID: <late@x>\r\nIn-Reply-To: <reply@x>\r\n",
+		"X: no ids\r\n",
+	} {
+		appendTo(t, m, newMsg(head+"\r\n", Flags{}))
+	}
+	var threads []string
+	for d, err := range m.Details(t.Context(), m.Snapshot().UIDs()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		threads = append(threads, d.ThreadID)
+	}
+	if threads[0] != threads[1] || threads[0] != threads[3] || threads[0] == threads[2] || threads[4] == threads[2] {
+		t.Error(threads)
+	}
+}
+
+func TestStoreUnchangedSince(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	appendTo(t, m, newMsg(text(1), Flags{}), newMsg(text(2), Flags{}))
+	since := m.Snapshot().HighestModSeq
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{System: Seen}, &since); err != nil {
+		t.Fatal(err)
+	}
+	res, err := m.Store(t.Context(), []UID{1, 2}, FlagsAdd, Flags{System: Flagged}, &since)
+	if err != nil || !slices.Equal(res.Modified, []UID{1}) || len(res.Changed) != 1 || res.Changed[0].UID != 2 {
+		t.Fatal(res, err)
+	}
+	var changed []UID
+	for _, e := range m.Snapshot().ChangedSince(since) {
+		changed = append(changed, e.UID)
+	}
+	if !slices.Equal(changed, []UID{1, 2}) {
+		t.Error(changed)
+	}
+}
+
+func TestKeywordLimits(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	appendTo(t, m, newMsg(text(1), Flags{}))
+	var many []string
+	for i := range maxKeywords + 1 {
+		many = append(many, fmt.Sprint("k", i))
+	}
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{Keywords: many}, nil); !errors.Is(err, ErrLimit) {
+		t.Error(err)
+	}
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsSet, Flags{Keywords: many[:26+maxExtra]}, nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsSet, Flags{Keywords: many[:27+maxExtra]}, nil); !errors.Is(err, ErrLimit) {
+		t.Error(err)
+	}
+	if got := m.Snapshot().At(0).Flags.Keywords; len(got) != 26+maxExtra {
+		t.Error(len(got))
+	}
+	mustAgree(t, a)
+}
+
+func TestRecentIsClaimedOnce(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	for _, want := range []UID{1, 2} {
+		if first, err := m.ClaimRecent(t.Context()); err != nil || first != want {
+			t.Error(first, err)
+		}
+	}
+	deliver(t, a, text(2))
+	if st := m.Status(); st.Recent != 1 || st.Unseen != 2 {
+		t.Errorf("%+v", st)
+	}
+	if err := m.settle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if dir := filepath.Base(filepath.Dir(fileOf(t, m, 1))); dir != "cur" {
+		t.Error("claimed message lies in", dir)
+	}
+	if dir := filepath.Base(filepath.Dir(fileOf(t, m, 2))); dir != "new" {
+		t.Error("new message lies in", dir)
+	}
+	mustAgree(t, a)
+}
+
+func TestQuota(t *testing.T) {
+	s, err := Open(t.TempDir(), Config{Quota: func(string) Quota { return Quota{Bytes: 1000, Messages: 3} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	s.CreateAccount(t.Context(), alice)
+	a := testAccount(t, s)
+	m := box(t, a, "INBOX")
+	if _, err := m.Append(t.Context(), []New{newMsg(strings.Repeat("x", 1001), Flags{})}); !errors.Is(err, ErrOverQuota) {
+		t.Error(err)
+	}
+	appendTo(t, m, newMsg("a: b\r\n\r\n", Flags{System: Deleted}), newMsg("a: b\r\n\r\n", Flags{}))
+	if _, err := m.Copy(t.Context(), []UID{1, 2}, m); !errors.Is(err, ErrOverQuota) {
+		t.Error(err)
+	}
+	if err := deliverErr(a, strings.Repeat("x", 990), "INBOX"); !errors.Is(err, ErrOverQuota) {
+		t.Error(err)
+	}
+	if _, err := m.Expunge(t.Context(), nil); err != nil {
+		t.Error(err)
+	}
+	if u, _ := a.Usage(t.Context()); u != (Usage{Bytes: 8, Messages: 1}) {
+		t.Errorf("%+v", u)
+	}
+	if a.reserv != 0 || a.reservedN != 0 {
+		t.Error("quota is still set aside")
+	}
+}
+
+// fullFS is a disk that is full when full says so.
+type fullFS struct {
+	maildir.FS
+	full *bool
+}
+
+func (f fullFS) Create(name string) (maildir.File, error) {
+	if *f.full {
+		return nil, &os.PathError{Op: "open", Path: name, Err: syscall.ENOSPC}
+	}
+	return f.FS.Create(name)
+}
+
+func TestFullDisk(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	defer s.Close()
+	full := false
+	s.openFS = func(dir string) (maildir.FS, error) {
+		fsys, err := maildir.OpenFS(dir)
+		return fullFS{fsys, &full}, err
+	}
+	a := testAccount(t, s)
+	m := box(t, a, "INBOX")
+	appendTo(t, m, newMsg(text(1), Flags{System: Deleted}))
+	full = true
+	if err := deliverErr(a, text(2), "INBOX"); !errors.Is(err, ErrDiskFull) {
+		t.Error(err)
+	}
+	if gone, err := m.Expunge(t.Context(), nil); err != nil || len(gone) != 1 {
+		t.Error(gone, err)
+	}
+	full = false
+	deliver(t, a, text(3))
+	mustAgree(t, a)
+
+	s.freeAt.Store(0)
+	s.cfg.LowWater = 1 << 62
+	if err := deliverErr(a, text(2), "INBOX"); !errors.Is(err, ErrDiskFull) {
+		t.Error(err)
+	}
+}
+
+func TestFullTextFindsCandidates(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	for i := range 40 {
+		appendTo(t, m, newMsg(fmt.Sprintf("Subject: Größe %d\r\nFrom: bob@example.org\r\n\r\nneedle%d in the hay\r\n", i, i), Flags{}))
+	}
+	if !a.fulltext {
+		t.Skip("binary has no FTS5")
+	}
+	if _, un, ok, err := m.FullText(t.Context(), TextBody, "needle7"); err != nil || !ok || len(un) != 40 {
+		t.Fatal(un, ok, err)
+	}
+	for {
+		more, err := m.indexSome(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			break
+		}
+	}
+	for _, c := range []struct {
+		fields TextField
+		needle string
+		want   int
+	}{{TextBody, "NEEDLE39", 1}, {TextSubject, "needle", 0}, {TextSubject | TextBody, "größe", 40}, {TextAddresses, "@EXAMPLE.org", 40}, {TextBody, `"x" OR`, 0}} {
+		got, un, ok, err := m.FullText(t.Context(), c.fields, c.needle)
+		if err != nil || !ok || len(un) != 0 || len(got) != c.want {
+			t.Errorf("%q: %v %v %v %v", c.needle, got, un, ok, err)
+		}
+	}
+	if _, _, ok, _ := m.FullText(t.Context(), TextBody, "ab"); ok {
+		t.Error("two characters")
+	}
+	m.Store(t.Context(), []UID{8}, FlagsAdd, Flags{System: Deleted}, nil)
+	m.Expunge(t.Context(), nil)
+	if got, _, _, err := m.FullText(t.Context(), TextBody, "needle7"); err != nil || len(got) != 0 {
+		t.Error(got, err)
+	}
+	mustAgree(t, a)
+}
+
+func TestMetadata(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	for _, name := range []string{"", "INBOX"} {
+		if err := a.SetMetadata(t.Context(), name, map[string][]byte{"/Private/Comment": []byte("a\r\n\x00"), "/private/x": {}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.SetMetadata(t.Context(), name, map[string][]byte{"/private/x": nil}); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.SetMetadata(t.Context(), name, map[string][]byte{"/private/big": make([]byte, maxMetaBytes)}); !errors.Is(err, ErrLimit) {
+			t.Error(err)
+		}
+	}
+	s.Close()
+	s = testStore(t, dir)
+	defer s.Close()
+	a = testAccount(t, s)
+	for _, name := range []string{"", "INBOX"} {
+		if got, err := a.Metadata(t.Context(), name); err != nil || len(got) != 1 || string(got["/private/comment"]) != "a\r\n\x00" {
+			t.Error(got, err)
+		}
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	defer s.Close()
+	ctx := t.Context()
+	odd := "..%/x@b.example"
+	if err := s.CreateAccount(ctx, odd); err != nil {
+		t.Fatal(err)
+	}
+	if names, err := s.Accounts(); err != nil || !slices.Equal(names, []string{odd, alice}) {
+		t.Fatal(names, err)
+	}
+	a, err := s.Account(ctx, odd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	if err := s.RemoveAccount(ctx, odd); err != nil {
+		t.Fatal(err)
+	}
+	if !m.Gone() {
+		t.Error("INBOX is not gone")
+	}
+	if _, err := s.Account(ctx, odd); !errors.Is(err, ErrNoAccount) {
+		t.Error(err)
+	}
+	if _, err := s.Account(ctx, "no-at"); !errors.Is(err, ErrNoAccount) {
+		t.Error(err)
+	}
+	if names, err := s.Accounts(); err != nil || !slices.Equal(names, []string{alice}) {
+		t.Fatal(names, err)
+	}
+}
+
+func TestStress(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	s.openFS = openLazy
+	defer s.Close()
+	runStore(t, s)
+	a := testAccount(t, s)
+	inbox, archive := box(t, a, "INBOX"), box(t, a, "Archive")
+	rounds := 150
+	var wg sync.WaitGroup
+	for n := range 8 {
+		wg.Go(func() {
+			r := rand.New(rand.NewPCG(7, uint64(n)))
+			for i := range rounds {
+				if err := anything(r, a, inbox, archive, n*rounds+i); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	mustAgree(t, a)
+	for _, m := range []*Mailbox{inbox, archive} {
+		if snap := m.Snapshot(); !slices.IsSorted(snap.UIDs()) {
+			t.Error("UIDs of", m.Name())
+		}
+	}
+}
+
+// anything does one thing at random.
+func anything(r *rand.Rand, a *Account, inbox, archive *Mailbox, i int) error {
+	ctx := context.Background()
+	m, to := inbox, archive
+	if r.IntN(2) == 0 {
+		m, to = to, m
+	}
+	s := m.Snapshot()
+	var some []UID
+	for range r.IntN(4) {
+		if s.Len() > 0 {
+			some = append(some, s.UIDs()[r.IntN(s.Len())])
+		}
+	}
+	switch r.IntN(10) {
+	case 0, 1, 2:
+		return deliverErr(a, text(i), "INBOX", "Archive")
+	case 3:
+		_, err := m.Append(ctx, []New{newMsg(text(i), Flags{System: Seen}), newMsg(text(i+1), Flags{})})
+		return err
+	case 4:
+		_, err := m.Store(ctx, some, FlagsAdd, Flags{System: Deleted, Keywords: []string{fmt.Sprint("k", r.IntN(40))}}, nil)
+		return err
+	case 5:
+		_, err := m.Expunge(ctx, nil)
+		return err
+	case 6:
+		_, err := m.Copy(ctx, some, to)
+		return err
+	case 7:
+		_, err := m.Move(ctx, some, to)
+		return err
+	case 8:
+		_, err := m.ClaimRecent(ctx)
+		return err
+	default:
+		for _, uid := range some {
+			c, err := m.Open(uid)
+			if errors.Is(err, ErrGone) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			c.Close()
+		}
+		for _, err := range m.Details(ctx, some) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,242 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// runStore runs the store's background work until the end of the test.
+func runStore(t *testing.T, s *Store) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// until waits for a change that the watcher tells of.
+func until(t *testing.T, w *Watch, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-w.C():
+		case <-deadline:
+			t.Fatal("waited in vain for", what)
+		}
+	}
+}
+
+func put(t *testing.T, path, body string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(body), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func fileOf(t *testing.T, m *Mailbox, uid UID) string {
+	t.Helper()
+	s := m.Snapshot()
+	pos, ok := s.Find(uid)
+	if !ok {
+		t.Fatalf("no UID %d", uid)
+	}
+	return filepath.Join(m.a.path, m.path(s.fileName(pos)))
+}
+
+func TestRule1OtherProgramsWhileWatched(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	t.Cleanup(func() { s.Close() })
+	runStore(t, s)
+	a := testAccount(t, s)
+	inbox, archive := box(t, a, "INBOX"), box(t, a, "Archive")
+	deliver(t, a, text(1))
+	deliver(t, a, text(2))
+	w := a.Watch()
+	defer w.Close()
+	// The first file may come before Run watches the folder: then Run looks when it begins to.
+	put(t, filepath.Join(a.path, "new", "1700000001.M1P2.other"), "Subject: foreign\n\nwith bare LF\n")
+	until(t, w, "a file added to new", func() bool { return inbox.Snapshot().Len() == 3 })
+	if got := read(t, inbox, 3); got != "Subject: foreign\r\n\r\nwith bare LF\r\n" {
+		t.Errorf("served %q", got)
+	}
+	if e := inbox.Snapshot().At(2); e.Size != int64(len("Subject: foreign\r\n\r\nwith bare LF\r\n")) {
+		t.Error("size", e.Size)
+	}
+	if name := filepath.Base(fileOf(t, inbox, 3)); name != "1700000001.M1P2.other,S=31,W=34,I="+strings.Split(strings.Split(name, "I=")[1], "-")[0]+"-3" {
+		t.Error("adopted as", name)
+	}
+
+	// mutt sets flags by a rename to cur, letters in any order.
+	path := fileOf(t, inbox, 1)
+	if err := os.Rename(path, filepath.Join(a.path, "cur", filepath.Base(path)+":2,SF")); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, "flags changed", func() bool { return inbox.Snapshot().At(0).Flags.System == Seen|Flagged })
+	if name := fileOf(t, inbox, 1); !strings.HasSuffix(name, ":2,FS") {
+		t.Error("not tidied:", name)
+	}
+
+	// Moved to another folder: a new UID there, gone here.
+	path = fileOf(t, inbox, 1)
+	if err := os.Rename(path, filepath.Join(a.path, ".Archive", "cur", filepath.Base(path))); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, "a file moved", func() bool { return archive.Snapshot().Len() == 1 && inbox.Snapshot().Len() == 2 })
+	if e := archive.Snapshot().At(0); e.Flags.System != Seen|Flagged || e.UID != 1 {
+		t.Errorf("%+v", e)
+	}
+
+	if err := os.Remove(fileOf(t, inbox, 2)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, w, "a file removed", func() bool { return slices.Equal(inbox.Snapshot().UIDs(), []UID{3}) })
+	if gone, _, err := inbox.Vanished(t.Context(), 0); err != nil || !slices.Equal(gone, []UID{1, 2}) {
+		t.Error(gone, err)
+	}
+
+	// A folder with mail in it.
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if err := os.MkdirAll(filepath.Join(a.path, ".Mutt.Box", sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, filepath.Join(a.path, ".Mutt.Box", "cur", "x:2,S"), "Subject: x\r\n\r\n")
+	until(t, w, "a folder made", func() bool { _, err := a.Mailbox(t.Context(), "Mutt/Box"); return err == nil })
+	if m := box(t, a, "Mutt/Box"); m.Snapshot().Len() != 1 {
+		t.Error("messages in it:", m.Snapshot().Len())
+	}
+	mustAgree(t, a)
+}
+
+func TestRule3NamesOfDovecotAreAdopted(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	path, _ := s.Path(alice)
+	put(t, filepath.Join(path, "cur", "1435000000.M1P2.dove,S=33,W=36:2,FSab"), "Subject: dovecot\n\nbody of it, yes")
+	put(t, filepath.Join(path, "cur", "1434000000.Q5.courier:2,"), "Subject: older\r\n\r\n")
+	put(t, filepath.Join(path, "cur", ".hidden"), "no message")
+	a := testAccount(t, s)
+	defer s.Close()
+	m := box(t, a, "INBOX")
+	snap := m.Snapshot()
+	if snap.Len() != 2 || snap.At(0).Size != 18 || snap.At(1).Flags.System != Flagged|Seen {
+		t.Fatalf("%d %+v %+v", snap.Len(), snap.At(0), snap.At(1))
+	}
+	mustAgree(t, a)
+}
+
+func TestUIDNeverComesBack(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	inbox := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	path := fileOf(t, inbox, 1)
+	data, _ := os.ReadFile(path)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	inbox.mu.Lock()
+	err := inbox.refresh(t.Context(), true)
+	inbox.mu.Unlock()
+	if err != nil || inbox.Snapshot().Len() != 0 {
+		t.Fatal(err, inbox.Snapshot().Len())
+	}
+	put(t, path, string(data)) // restored from a backup, with its old name
+	m := box(t, a, "INBOX")
+	if got := m.Snapshot().UIDs(); !slices.Equal(got, []UID{2}) {
+		t.Fatal(got)
+	}
+	// All messages and the index lost: the text file still has the bound.
+	os.Remove(fileOf(t, m, 2))
+	s.Close()
+	os.Remove(filepath.Join(a.path, indexFile))
+	s = testStore(t, dir)
+	defer s.Close()
+	a = testAccount(t, s)
+	if st := deliver(t, a, text(2)); st[0].UID < 3 {
+		t.Error("UID", st[0].UID)
+	}
+	mustAgree(t, a)
+}
+
+func TestLostTextFileKeepsUIDValidity(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	st := deliver(t, a, text(1), "Archive")
+	s.Close()
+	for _, content := range []string{"", "facteur 1\nuidvalidity 7\n", "\x00\x00\x00"} {
+		path := filepath.Join(a.path, ".Archive", "facteur")
+		os.Remove(path)
+		if content != "" {
+			put(t, path, content)
+		}
+		s = testStore(t, dir)
+		a = testAccount(t, s)
+		if snap := box(t, a, "Archive").Snapshot(); snap.UIDValidity != st[0].UIDValidity || !slices.Equal(snap.UIDs(), []UID{st[0].UID}) {
+			t.Errorf("with %q: %d %v", content, snap.UIDValidity, snap.UIDs())
+		}
+		s.Close()
+	}
+}
+
+func TestCopiedFolderGetsItsOwnUIDValidity(t *testing.T) {
+	a := newAccount(t)
+	work := a.CreateMailbox(t.Context(), "Work", "")
+	if work != nil {
+		t.Fatal(work)
+	}
+	m := box(t, a, "Work")
+	appendTo(t, m, newMsg(text(1), Flags{Keywords: []string{"red"}}))
+	copyTo(t, filepath.Join(a.path, ".Work"), filepath.Join(a.path, ".Copy"))
+	c := box(t, a, "Copy")
+	if c.validity == m.validity || c.Snapshot().Len() != 1 || !slices.Equal(c.Snapshot().At(0).Flags.Keywords, []string{"red"}) {
+		t.Fatal(c.validity, m.validity, c.Snapshot().Len())
+	}
+	mustAgree(t, a)
+}
+
+func TestIndexOfTheFutureIsMadeAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	deliver(t, a, text(1))
+	a.flush(t.Context())
+	if err := a.db.Load().Write(t.Context(), userVersion(99)); err != nil {
+		t.Fatal(err)
+	}
+	before := state(t, a)
+	s.Close()
+	s = testStore(t, dir)
+	defer s.Close()
+	a = testAccount(t, s)
+	if after := state(t, a); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func TestMessageRemovedByOthersIsGone(t *testing.T) {
+	a := newAccount(t)
+	inbox := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	os.Remove(fileOf(t, inbox, 1))
+	if _, err := inbox.Open(1); !errors.Is(err, ErrGone) {
+		t.Fatal(err)
+	}
+	if inbox.Snapshot().Len() != 0 {
+		t.Error("still in the table")
+	}
+}
