@@ -79,7 +79,7 @@ func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel, junk bool)
 		return fmt.Errorf("store for %s: %w", c.account, err)
 	}
 	for _, s := range stored {
-		a.cfg.Log.Info("delivered", "msg", m.ID, "from", m.Env.MailFrom.String(), "to", c.to[0].String(),
+		a.cfg.Log.Info("delivered", "id", m.ID, "from", m.Env.MailFrom.String(), "to", c.to[0].String(),
 			"account", c.account, "mailbox", s.Mailbox, "uid", s.UID, "path", s.Path, "size", size)
 	}
 	return nil
@@ -100,7 +100,7 @@ func (a *Agent) queue(ctx context.Context, m *mta.Message, rcpt mta.Recipient, f
 	if err := a.cfg.Forward.Add(ctx, &next); err != nil {
 		return fmt.Errorf("send on from %s: %w", rcpt.Address, err)
 	}
-	a.cfg.Log.Info("sent on", "msg", m.ID, "as", next.ID, "from", from.String(), "to", rcpt.Address.String(), "targets", targets)
+	a.cfg.Log.Info("sent on", "id", m.ID, "as", next.ID, "from", from.String(), "to", rcpt.Address.String(), "targets", targets)
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (a *Agent) settle(ctx context.Context, m *mta.Message, r *route) error {
 	case len(errs) == len(r.local) && len(r.remote) == 0:
 		return worst(errs)
 	}
-	a.cfg.Log.Warn("delivered in part, the queue has the rest", "msg", m.ID, "to", r.to.Address.String(), "err", errors.Join(errs...))
+	a.cfg.Log.Warn("delivered in part, the queue has the rest", "id", m.ID, "to", r.to.Address.String(), "error", errors.Join(errs...))
 	return a.queue(ctx, m, r.to, m.Env.MailFrom, failed)
 }
 

@@ -38,7 +38,7 @@ func (q *Queue) Add(ctx context.Context, m *mta.Message) error {
 		}
 		return fmt.Errorf("queue message %s: %w", m.ID, err)
 	}
-	q.cfg.Log.Info("message queued", "message", m.ID, "from", m.Env.MailFrom.String(), "recipients", len(m.Env.To), "size", m.Size())
+	q.cfg.Log.Debug("message queued", "id", m.ID, "from", m.Env.MailFrom.String(), "recipients", len(m.Env.To), "size", m.Size())
 	q.schedule(e)
 	return nil
 }

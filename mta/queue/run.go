@@ -63,7 +63,7 @@ func (q *Queue) look(ctx context.Context) time.Duration {
 		if ctx.Err() != nil {
 			return 0
 		}
-		q.cfg.Log.Error("queue not readable", "err", err)
+		q.cfg.Log.Error("queue not readable", "error", err)
 		return dbFailed
 	}
 	q.mu.Lock()
@@ -223,10 +223,10 @@ func (q *Queue) tidy(ctx context.Context) {
 	}
 	q.mu.Unlock()
 	if err := q.spool.clean(); err != nil {
-		q.cfg.Log.Warn("spool files not removed", "err", err)
+		q.cfg.Log.Warn("spool files not removed", "error", err)
 	}
 	if err := q.prune(now); err != nil && ctx.Err() == nil {
-		q.cfg.Log.Error("queue history not pruned", "err", err)
+		q.cfg.Log.Error("queue history not pruned", "error", err)
 	}
 }
 

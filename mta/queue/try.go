@@ -20,7 +20,7 @@ func (q *Queue) try(ctx context.Context, j *job, l *lane) {
 	if j.msg == nil {
 		ok, err := q.fetch(ctx, j)
 		if err != nil && ctx.Err() == nil {
-			q.cfg.Log.Error("queued message not readable, left for later", "message", j.id, "job", j.num, "err", err)
+			q.cfg.Log.Error("queued message not readable, left for later", "id", j.id, "job", j.num, "error", err)
 			q.postpone(j)
 		}
 		if !ok {
@@ -86,7 +86,7 @@ func (q *Queue) finish(ctx context.Context, j *job, results []mta.Result) {
 		if err == nil {
 			break
 		}
-		q.cfg.Log.Error("delivery results not recorded, trying again", "message", j.id, "err", err)
+		q.cfg.Log.Error("delivery results not recorded, trying again", "id", j.id, "error", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -111,7 +111,7 @@ func (q *Queue) finish(ctx context.Context, j *job, results []mta.Result) {
 // logResults writes one line for each recipient, and for a notice.
 func (q *Queue) logResults(j *job, v *verdict) {
 	for _, f := range v.fates {
-		args := []any{"message", j.id, "to", f.To, "dest", j.dest}
+		args := []any{"id", j.id, "to", f.To, "dest", j.dest}
 		if f.Remote != "" {
 			args = append(args, "remote", f.Remote, "peer", f.Peer, "tls", f.TLS)
 		}
@@ -119,7 +119,7 @@ func (q *Queue) logResults(j *job, v *verdict) {
 			args = append(args, "reply", f.Reply)
 		}
 		if f.Cause != "" {
-			args = append(args, "err", f.Cause)
+			args = append(args, "error", f.Cause)
 		}
 		switch f.Action {
 		case ActionDelayed:
@@ -131,9 +131,9 @@ func (q *Queue) logResults(j *job, v *verdict) {
 		}
 	}
 	if v.notice != nil {
-		q.cfg.Log.Info("sender notified", "message", j.id, "notice", v.notice.m.ID, "to", v.notice.m.Env.To[0].Address.String())
+		q.cfg.Log.Info("sender notified", "id", j.id, "notice", v.notice.m.ID, "to", v.notice.m.Env.To[0].Address.String())
 	} else if v.silent {
-		q.cfg.Log.Warn("bounce of a bounce dropped", "message", j.id)
+		q.cfg.Log.Warn("bounce of a bounce dropped", "id", j.id)
 	}
 }
 
@@ -141,7 +141,7 @@ func (q *Queue) logResults(j *job, v *verdict) {
 func (q *Queue) postpone(j *job) {
 	next := micros(q.cfg.Now().Add(time.Hour))
 	if err := q.commit.do(setNext(j.num, next)); err != nil {
-		q.cfg.Log.Error("queued message not postponed", "job", j.num, "err", err)
+		q.cfg.Log.Error("queued message not postponed", "job", j.num, "error", err)
 	}
 	q.mu.Lock()
 	q.wakeBy(next)

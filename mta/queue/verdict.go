@@ -147,7 +147,7 @@ func (q *Queue) notify(ctx context.Context, v *verdict, late bool, giveUp time.T
 	}
 	if err != nil {
 		// The mail has had its fate; that the sender is not told is the lesser evil.
-		q.cfg.Log.Error("DSN not made", "message", v.j.id, "err", err)
+		q.cfg.Log.Error("DSN not made", "id", v.j.id, "error", err)
 	}
 }
 

@@ -49,7 +49,7 @@ func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*sessio
 		return nil, err
 	}
 	// RFC 7435 3: some protection or none, but the mail arrives.
-	s.cfg.Log.Info("TLS failed, sending in the clear", "host", h.name, "err", err)
+	s.cfg.Log.Info("TLS failed, sending in the clear", "host", h.name, "error", err)
 	ses.close()
 	s.remember(outcome)
 	return s.open(ctx, h, addrs)
@@ -90,7 +90,7 @@ func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy, out
 	if err != nil {
 		outcome.Fault = err.Error()
 		if policy.report {
-			s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", ses.host, "err", err)
+			s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", ses.host, "error", err)
 		}
 		if errors.Is(err, errNoSTARTTLS) && policy.level == tlsMay && !ses.broken {
 			return nil // 454: refused before anything was spoilt, go on in the clear

@@ -67,7 +67,7 @@ func (s *Sender) deliverDomain(ctx context.Context, d *delivery, domain string) 
 			missing++
 		}
 		if err != nil {
-			s.cfg.Log.Debug("server not usable", "message", d.m.ID, "domain", domain, "host", h.name, "err", err)
+			s.cfg.Log.Debug("server not usable", "id", d.m.ID, "domain", domain, "host", h.name, "error", err)
 			if last == nil || !errors.Is(err, errNoAddress) {
 				last = err
 			}

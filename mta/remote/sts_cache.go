@@ -78,7 +78,7 @@ func NewSTS(cfg STSConfig) (*STS, error) {
 	for _, f := range files {
 		if domain, ok := strings.CutSuffix(f.Name(), ".json"); ok {
 			if err := t.load(domain); err != nil {
-				cfg.Log.Warn("kept MTA-STS policy not readable, it will be fetched anew", "domain", domain, "err", err)
+				cfg.Log.Warn("kept MTA-STS policy not readable, it will be fetched anew", "domain", domain, "error", err)
 			}
 		}
 	}
@@ -122,12 +122,12 @@ func (t *STS) update(ctx context.Context, domain string, e *stsEntry) {
 	}
 	if err != nil {
 		e.failed = now
-		t.cfg.Log.Warn("MTA-STS policy not to be had", "domain", domain, "err", err)
+		t.cfg.Log.Warn("MTA-STS policy not to be had", "domain", domain, "error", err)
 		return
 	}
 	e.ID, e.Text, e.policy, e.Fetched, e.Expires, e.failed = id, text, policy, now, now.Add(policy.MaxAge), time.Time{}
 	if err := t.save(domain, e); err != nil {
-		t.cfg.Log.Warn("MTA-STS policy not kept", "domain", domain, "err", err)
+		t.cfg.Log.Warn("MTA-STS policy not kept", "domain", domain, "error", err)
 	}
 }
 
