@@ -61,7 +61,7 @@ func (c *Client) Keys(ctx context.Context, q Name) ([]Key, error) {
 func (c *Client) AddKey(ctx context.Context, q NewKey) ([]Key, error) {
 	return ask[[]Key](ctx, c, "AddKey", q)
 }
-func (c *Client) RotateKeys(ctx context.Context, q Rotation) ([]Key, error) {
+func (c *Client) RotateKeys(ctx context.Context, q Name) ([]Key, error) {
 	return ask[[]Key](ctx, c, "RotateKeys", q)
 }
 func (c *Client) RemoveKey(ctx context.Context, q Key) (None, error) {
@@ -70,8 +70,8 @@ func (c *Client) RemoveKey(ctx context.Context, q Key) (None, error) {
 func (c *Client) QueueList(ctx context.Context, q QueueFilter) ([]QueueItem, error) {
 	return ask[[]QueueItem](ctx, c, "QueueList", q)
 }
-func (c *Client) QueueShow(ctx context.Context, q Name) (QueueItem, error) {
-	return ask[QueueItem](ctx, c, "QueueShow", q)
+func (c *Client) QueueShow(ctx context.Context, q Name) (QueueMessage, error) {
+	return ask[QueueMessage](ctx, c, "QueueShow", q)
 }
 func (c *Client) QueueChange(ctx context.Context, q QueueOrder) (Count, error) {
 	return ask[Count](ctx, c, "QueueChange", q)

@@ -5,6 +5,8 @@ import (
 	"net/http"
 
 	"facteur/auth"
+	"facteur/auth/sender"
+	"facteur/mta/queue"
 	"facteur/storage"
 )
 
@@ -30,9 +32,9 @@ var kinds = []struct {
 	err    error
 	same   []error
 }{
-	{"not-found", http.StatusNotFound, ErrNotFound, []error{auth.ErrNotFound, auth.ErrNoUser, auth.ErrNotHosted, storage.ErrNoAccount, storage.ErrNoMailbox}},
-	{"exists", http.StatusConflict, ErrExists, []error{auth.ErrTaken, storage.ErrExists}},
-	{"invalid", http.StatusBadRequest, ErrInvalid, nil},
+	{"not-found", http.StatusNotFound, ErrNotFound, []error{auth.ErrNotFound, auth.ErrNoUser, auth.ErrNotHosted, storage.ErrNoAccount, storage.ErrNoMailbox, sender.ErrNoKey, queue.ErrNotFound}},
+	{"exists", http.StatusConflict, ErrExists, []error{auth.ErrTaken, storage.ErrExists, sender.ErrKeyTaken}},
+	{"invalid", http.StatusBadRequest, ErrInvalid, []error{auth.ErrInvalid, auth.ErrInUse, sender.ErrKeyName}},
 	{"stopped", http.StatusServiceUnavailable, ErrStopped, nil},
 }
 

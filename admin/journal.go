@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -148,25 +149,36 @@ func (h *journalHandler) WithGroup(name string) slog.Handler {
 	return &journalHandler{h.next.WithGroup(name), h.encoder.WithGroup(name), h.hasID}
 }
 
-// Find returns what is known of a message, oldest first. name is our ID or the
-// Message-ID field, with or without angle brackets; one Message-ID may stand for
-// several messages of ours, as after forwarding.
+// attrsOnward name the messages that came out of another: one sent on by an alias, a report
+// to the sender.
+var attrsOnward = []string{"as", "notice"}
+
+// Find returns what is known of a message and of those that came out of it, oldest
+// first. name is our ID or the Message-ID field, with or without angle brackets; one
+// Message-ID may stand for several messages of ours.
 func (j *Journal) Find(ctx context.Context, name string) ([]Event, error) {
-	ids := map[string]bool{name: true}
-	bare := string(bytes.Trim([]byte(name), "<>"))
+	ids := []string{name}
+	bare := strings.Trim(name, "<>")
 	err := j.scan(ctx, []byte(bare), func(e Event) {
-		if m, _ := e.Attrs[attrMessageID].(string); m == bare || m == "<"+bare+">" {
-			ids[e.ID] = true
+		m, _ := e.Attrs[attrMessageID].(string)
+		if strings.Trim(m, "<>") == bare && !slices.Contains(ids, e.ID) {
+			ids = append(ids, e.ID)
 		}
 	})
 	if err != nil {
 		return nil, err
 	}
 	var found []Event
-	for id := range ids {
-		err := j.scan(ctx, []byte(id), func(e Event) {
-			if e.ID == id {
-				found = append(found, e)
+	for i := 0; i < len(ids); i++ {
+		err := j.scan(ctx, []byte(ids[i]), func(e Event) {
+			if e.ID != ids[i] {
+				return
+			}
+			found = append(found, e)
+			for _, key := range attrsOnward {
+				if next, _ := e.Attrs[key].(string); next != "" && !slices.Contains(ids, next) {
+					ids = append(ids, next)
+				}
 			}
 		})
 		if err != nil {

@@ -26,12 +26,15 @@ func TestJournalFindsByIDAndMessageID(t *testing.T) {
 	log.Debug("too fine", "id", "aaa")
 	log.Info("forwarded", "id", "bbb", "message-id", "<1@x>")
 	log.Info("another", "id", "ccc", "message-id", "<2@x>")
+	log.Info("sent on", "id", "ccc", "as", "ddd")
+	log.Info("delivered", "id", "ddd")
 
 	for _, tt := range []struct{ ask, want string }{
 		{"aaa", "accepted deferred"},
 		{"<1@x>", "accepted deferred forwarded"},
 		{"1@x", "accepted deferred forwarded"},
-		{"ccc", "another"},
+		{"ccc", "another sent on delivered"},
+		{"ddd", "delivered"},
 	} {
 		events, err := j.Find(context.Background(), tt.ask)
 		if err != nil {

@@ -3,6 +3,8 @@ package admin
 import (
 	"context"
 	"time"
+
+	"facteur/mta/queue"
 )
 
 // Service is everything that can be asked of a server or of its data folder. Errors
@@ -31,11 +33,11 @@ type Service interface {
 
 	Keys(context.Context, Name) ([]Key, error)
 	AddKey(context.Context, NewKey) ([]Key, error)
-	RotateKeys(context.Context, Rotation) ([]Key, error)
+	RotateKeys(context.Context, Name) ([]Key, error)
 	RemoveKey(context.Context, Key) (None, error)
 
 	QueueList(context.Context, QueueFilter) ([]QueueItem, error)
-	QueueShow(context.Context, Name) (QueueItem, error)
+	QueueShow(context.Context, Name) (QueueMessage, error)
 	QueueChange(context.Context, QueueOrder) (Count, error)
 
 	Mailboxes(context.Context, Name) ([]Mailbox, error)
@@ -133,8 +135,8 @@ type Key struct {
 	Domain    string    `json:"domain"`
 	Selector  string    `json:"selector"`
 	Algorithm string    `json:"algorithm"`
-	State     string    `json:"state"` // "waiting" for DNS, "active", "old"
-	Created   time.Time `json:"created,omitzero"`
+	State     string    `json:"state"` // "waiting" for its record in DNS, "active", "retired"
+	Since     time.Time `json:"since,omitzero"`
 	Record    string    `json:"record,omitempty"`
 }
 
@@ -146,43 +148,44 @@ type NewKey struct {
 	Algorithm string `json:"algorithm"`
 }
 
-// Rotation is the step of a rotation to take: the first makes new keys and shows
-// their records, the second, once DNS has them, signs with them.
-type Rotation struct {
-	Domain string `json:"domain"`
-	Force  bool   `json:"force"` // don't look in DNS
-}
-
-// QueueFilter picks messages of the queue.
+// QueueFilter picks messages of the queue; empty fields pick all.
 type QueueFilter struct {
-	Sender, Recipient string // address or domain; empty: all
-	Limit             int
+	ID        string
+	Sender    string // address
+	Recipient string // part of an address
+	Dest      string // domain or smarthost
+	Limit     int    // of QueueList
 }
 
-// QueueItem is one message of the queue.
+// QueueItem is a message, and the recipients of it that one destination still has to take.
 type QueueItem struct {
-	ID         string           `json:"id"`
-	From       string           `json:"from"`
-	Size       int64            `json:"size"`
-	Arrived    time.Time        `json:"arrived"`
-	Held       bool             `json:"held"`
-	Recipients []QueueRecipient `json:"recipients"`
+	ID         string    `json:"id"`
+	From       string    `json:"from"`
+	Recipients []string  `json:"to"`
+	Dest       string    `json:"dest"`
+	Size       int64     `json:"size"`
+	Arrived    time.Time `json:"arrived"`
+	Held       bool      `json:"held"`
+	Attempts   int       `json:"attempts"`
+	Next       time.Time `json:"next,omitzero"`
+	Last       string    `json:"last,omitempty"` // what the last try heard
 }
 
-// QueueRecipient is one recipient still to be reached.
-type QueueRecipient struct {
-	Address  string    `json:"address"`
-	State    string    `json:"state"`
-	Next     time.Time `json:"next,omitzero"`
-	Attempts int       `json:"attempts"`
-	Last     string    `json:"last,omitempty"` // what the last try heard
+// QueueMessage is all that the queue knows of one message.
+type QueueMessage struct {
+	ID      string        `json:"id"`
+	From    string        `json:"from"`
+	Size    int64         `json:"size"`
+	Arrived time.Time     `json:"arrived"`
+	Done    time.Time     `json:"done,omitzero"`
+	Open    []QueueItem   `json:"open"`
+	Events  []queue.Event `json:"events"`
 }
 
-// QueueOrder changes messages of the queue: "retry", "hold", "release" or "drop". No IDs
-// means those of the filter.
+// QueueOrder changes messages of the queue: "retry", "hold", "release" or "drop".
 type QueueOrder struct {
 	Do     string
-	IDs    []string
+	IDs    []string // each of these; empty: those of the filter
 	Filter QueueFilter
 }
 

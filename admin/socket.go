@@ -54,7 +54,7 @@ func Handler(s Service, log *slog.Logger) http.Handler {
 			if err != nil {
 				kind, status := kindOf(err)
 				if kind == "" {
-					log.Warn("admin request failed", "method", name, "err", err)
+					log.Warn("admin request failed", "method", name, "error", err)
 				}
 				w.WriteHeader(status)
 				answer = failure{kind, err.Error()}

@@ -1,0 +1,128 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+
+	"facteur/auth"
+	"facteur/storage/message"
+)
+
+// Domains implements Service.
+func (l *Local) Domains(ctx context.Context, _ None) ([]Domain, error) {
+	known, err := l.Directory.Domains(ctx)
+	var list []Domain
+	for _, d := range known {
+		list = append(list, Domain{Name: d.Name, Disabled: d.Disabled, CatchAll: d.CatchAll, Created: d.Created})
+	}
+	return list, err
+}
+
+// AddDomain implements Service.
+func (l *Local) AddDomain(ctx context.Context, q Domain) (None, error) {
+	name, err := domainName(q.Name)
+	if err != nil {
+		return None{}, err
+	}
+	if q.CatchAll != "" {
+		if q.CatchAll, err = accountName(q.CatchAll); err != nil {
+			return None{}, err
+		}
+	}
+	if err := l.Directory.AddDomain(ctx, auth.Domain{Name: name, Disabled: q.Disabled, CatchAll: q.CatchAll}); err != nil {
+		return None{}, fmt.Errorf("domain %s: %w", name, err)
+	}
+	return None{}, nil
+}
+
+// RemoveDomain implements Service.
+func (l *Local) RemoveDomain(ctx context.Context, q Name) (None, error) {
+	name, err := domainName(q.Name)
+	if err != nil {
+		return None{}, err
+	}
+	if err := l.Directory.RemoveDomain(ctx, name); err != nil {
+		return None{}, fmt.Errorf("domain %s: %w", name, err)
+	}
+	return None{}, nil
+}
+
+// domainName puts a domain in A-labels.
+func domainName(name string) (string, error) {
+	d, err := message.ASCIIDomain(name)
+	if err != nil || d == "" {
+		return "", fmt.Errorf("%w: %q is not a domain name", ErrInvalid, name)
+	}
+	return d, nil
+}
+
+// hostedDomain is domainName for a domain that has to be ours.
+func (l *Local) hostedDomain(name string) (string, error) {
+	d, err := domainName(name)
+	if err == nil && !l.Directory.Hosted(d) {
+		err = fmt.Errorf("domain %s: %w", d, auth.ErrNotHosted)
+	}
+	return d, err
+}
+
+// DomainRecords implements Service.
+func (l *Local) DomainRecords(ctx context.Context, q Name) ([]Record, error) {
+	domain, err := l.hostedDomain(q.Name)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := l.Keys(ctx, Name{domain})
+	if err != nil {
+		return nil, err
+	}
+	return l.Site.Records(domain, keys), nil
+}
+
+// Aliases implements Service.
+func (l *Local) Aliases(ctx context.Context, _ None) ([]Alias, error) {
+	known, err := l.Directory.Aliases(ctx)
+	var list []Alias
+	for _, a := range known {
+		out := Alias{Address: a.Address}
+		for _, t := range a.Targets {
+			out.Targets = append(out.Targets, t.String())
+		}
+		list = append(list, out)
+	}
+	return list, err
+}
+
+// AddAlias implements Service.
+func (l *Local) AddAlias(ctx context.Context, q Alias) (None, error) {
+	address, err := accountName(q.Address)
+	if err != nil {
+		return None{}, err
+	}
+	a := auth.Alias{Address: address}
+	for _, t := range q.Targets {
+		target, err := message.ParseAddrSpec(t)
+		if err != nil {
+			return None{}, fmt.Errorf("%w: target %w", ErrInvalid, err)
+		}
+		a.Targets = append(a.Targets, target)
+	}
+	if len(a.Targets) == 0 {
+		return None{}, fmt.Errorf("%w: alias %s has no target", ErrInvalid, address)
+	}
+	if err := l.Directory.AddAlias(ctx, a); err != nil {
+		return None{}, fmt.Errorf("alias %s: %w", address, err)
+	}
+	return None{}, nil
+}
+
+// RemoveAlias implements Service.
+func (l *Local) RemoveAlias(ctx context.Context, q Name) (None, error) {
+	address, err := accountName(q.Name)
+	if err != nil {
+		return None{}, err
+	}
+	if err := l.Directory.RemoveAlias(ctx, address); err != nil {
+		return None{}, fmt.Errorf("alias %s: %w", address, err)
+	}
+	return None{}, nil
+}

@@ -1,0 +1,89 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// Site is what DNS has to say of the server itself.
+type Site struct {
+	Hostname  string
+	Addresses []netip.Addr // public ones; empty: not known
+	MTASTS    string       // mode of our policy; "" or "none": no policy
+	Web       bool         // autoconfig is served
+	POP3S     bool
+}
+
+// Records is the zone to publish for a domain: who takes its mail, who may send it, how
+// its mail is signed, and where mail programs find the server (RFC 5321, 7208,
+// 6376, 9989, 8461, 8460, 6186, 8314).
+func (s Site) Records(domain string, keys []Key) []Record {
+	var list []Record
+	add := func(name, kind, why, format string, args ...any) {
+		list = append(list, Record{name + ".", kind, fmt.Sprintf(format, args...), why})
+	}
+	text := func(name, why, format string, args ...any) {
+		add(name, "TXT", why, "%s", splitText(fmt.Sprintf(format, args...)))
+	}
+	host := s.Hostname + "."
+	for _, a := range s.Addresses {
+		add(s.Hostname, map[bool]string{true: "A", false: "AAAA"}[a.Is4()], "where the server is; its reverse name should be "+s.Hostname, "%s", a)
+	}
+	add(domain, "MX", "who takes the domain's mail", "10 %s", host)
+	text(domain, "only its mail server sends the domain's mail", "v=spf1 mx -all")
+	if s.Hostname != domain {
+		text(s.Hostname, "the server sends its own reports", "v=spf1 a -all")
+	}
+	for _, k := range keys {
+		list = append(list, KeyRecord(k))
+	}
+	text("_dmarc."+domain, "what others do with forged mail; p=reject once the reports show no mail of yours failing", "v=DMARC1; p=quarantine; rua=mailto:postmaster@%s", domain)
+	text("_smtp._tls."+domain, "where others report trouble with our TLS", "v=TLSRPTv1; rua=mailto:postmaster@%s", domain)
+	if s.MTASTS != "" && s.MTASTS != "none" {
+		add("mta-sts."+domain, "CNAME", "others fetch our TLS policy there", "%s", host)
+		text("_mta-sts."+domain, "others send us mail over verified TLS only", "v=STSv1; id=%s", s.policyID())
+	}
+	if s.Web {
+		add("autoconfig."+domain, "CNAME", "Thunderbird and others find their settings there", "%s", host)
+		add("autodiscover."+domain, "CNAME", "Outlook finds its settings there", "%s", host)
+	}
+	srv := func(service string, port int, offered bool) {
+		if !offered {
+			// RFC 6186 3.4: "." says that the service is not there.
+			add(service+"._tcp."+domain, "SRV", "not offered", "0 0 0 .")
+			return
+		}
+		add(service+"._tcp."+domain, "SRV", "mail programs find the server", "0 1 %d %s", port, host)
+	}
+	srv("_imaps", 993, true)
+	srv("_submissions", 465, true)
+	srv("_submission", 587, true)
+	srv("_imap", 0, false)
+	srv("_pop3s", 995, s.POP3S)
+	srv("_pop3", 0, false)
+	return list
+}
+
+// KeyRecord is the record of one DKIM key (RFC 6376 3.6.2).
+func KeyRecord(k Key) Record {
+	return Record{k.Selector + "._domainkey." + k.Domain + ".", "TXT", splitText(k.Record), "DKIM key, " + k.Algorithm + ", " + k.State}
+}
+
+// policyID changes when the policy does (RFC 8461 3.1: at most 32 letters and digits).
+func (s Site) policyID() string {
+	sum := sha256.Sum256([]byte(s.Hostname + " " + s.MTASTS))
+	return hex.EncodeToString(sum[:10])
+}
+
+// splitText quotes a TXT record as strings of at most 255 octets (RFC 1035 3.3.14).
+func splitText(text string) string {
+	var parts []string
+	for len(text) > 255 {
+		parts, text = append(parts, strconv.Quote(text[:255])), text[255:]
+	}
+	return strings.Join(append(parts, strconv.Quote(text)), " ")
+}
