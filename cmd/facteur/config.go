@@ -89,12 +89,17 @@ type DNSConfig struct {
 
 // MXConfig is the policy of port 25.
 type MXConfig struct {
-	CheckSenders      bool     `toml:"check_senders"`
-	BlockLists        []string `toml:"block_lists"`
-	AllowLists        []string `toml:"allow_lists"`
-	Greylist          bool     `toml:"greylist"`
-	TrustedForwarders []string `toml:"trusted_forwarders"`
-	TrustedSealers    []string `toml:"trusted_sealers"`
+	CheckSenders bool     `toml:"check_senders"`
+	BlockLists   []string `toml:"block_lists"`
+	AllowLists   []string `toml:"allow_lists"`
+	Greylist     bool     `toml:"greylist"`
+	Trust        []Trust  `toml:"trust"`
+}
+
+// Trust sets DMARC aside for a forwarder or list, an author, or one by way of the other.
+type Trust struct {
+	Via    string `toml:"via"`    // domain that SPF, DKIM or ARC shows the mail came through
+	Author string `toml:"author"` // address or domain in From
 }
 
 // SubmitConfig is the policy for our own users.
@@ -273,6 +278,11 @@ func (c *Config) check() error {
 	if !oneOf(c.Web.MTASTS, "none", "testing", "enforce") {
 		fault("web.mta_sts %q is none of none, testing, enforce", c.Web.MTASTS)
 	}
+	for i, t := range c.MX.Trust {
+		if t.Via == "" && t.Author == "" {
+			fault("mx.trust number %d needs via, author or both", i+1)
+		}
+	}
 	for i, r := range c.Routes {
 		if err := r.check(); err != nil {
 			fault("route number %d: %w", i+1, err)
@@ -308,11 +318,6 @@ func oneOf(s string, words ...string) bool {
 		}
 	}
 	return false
-}
-
-// quota is the default quota of an account.
-func (c *StorageConfig) quota() (bytes, messages int64) {
-	return int64(c.Quota), int64(c.QuotaMessages)
 }
 
 // dnsServers as mta/dns wants them.

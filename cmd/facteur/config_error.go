@@ -41,7 +41,7 @@ func keyHint(key toml.Key) string {
 	}
 	parent, last := strings.Join(key[:len(key)-1], "."), key[len(key)-1]
 	best, bestDistance := "", 3
-	for _, known := range configKeys(reflect.TypeFor[Config](), "") {
+	for _, known := range allConfigKeys() {
 		table, word := "", known
 		if i := strings.LastIndexByte(known, '.'); i >= 0 {
 			table, word = known[:i], known[i+1:]
@@ -59,6 +59,9 @@ func keyHint(key toml.Key) string {
 	}
 	return fmt.Sprintf("; did you mean %q?", best)
 }
+
+// allConfigKeys lists every key of facteur.toml.
+func allConfigKeys() []string { return configKeys(reflect.TypeFor[Config](), "") }
 
 // configKeys lists all keys with their tables, dotted, in the order of the struct.
 func configKeys(t reflect.Type, prefix string) []string {

@@ -1,0 +1,304 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"facteur/admin"
+)
+
+func (c *cli) accountCommand() *cobra.Command {
+	return parent("account", "Add, change and remove accounts",
+		c.accountAdd(), c.accountList(), c.accountShow(), c.accountPassword(),
+		c.accountSwitch("disable", "Refuse logins and mail of an account, keep its mail", true),
+		c.accountSwitch("enable", "Undo disable", false),
+		c.accountRemove(), c.accountQuota())
+}
+
+func (c *cli) accountAdd() *cobra.Command {
+	var stdin bool
+	cmd := &cobra.Command{
+		Use: "add ADDRESS", Short: "Add an account; its password is generated unless given", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			password, err := c.password(stdin)
+			if err != nil {
+				return err
+			}
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				secret, err := s.AddAccount(ctx, admin.NewAccount{Name: a[0], Password: password})
+				if err != nil {
+					return err
+				}
+				return c.showSecret("added", secret)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input, one line")
+	return cmd
+}
+
+// password reads one from standard input, or none when one is to be generated. There is no
+// flag that holds a password: others on the machine see it in the list of processes.
+func (c *cli) password(stdin bool) (string, error) {
+	if !stdin {
+		return "", nil
+	}
+	line, err := bufio.NewReader(c.in).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", fmt.Errorf("read password: %w", err)
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", usage("the password on standard input is empty")
+	}
+	return line, nil
+}
+
+func (c *cli) showSecret(what string, s admin.Secret) error {
+	return c.show(s, func(w io.Writer) {
+		fmt.Fprintf(w, "%s %s\n", what, s.Name)
+		if s.Password != "" {
+			fmt.Fprintf(w, "password, shown this once: %s\n", s.Password)
+		}
+	})
+}
+
+func (c *cli) accountList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List accounts", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.Accounts(ctx, admin.None{})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "ACCOUNT\tMESSAGES\tSIZE\tQUOTA\tSTATE")
+					for _, a := range list {
+						fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", a.Name, a.Messages, humanSize(a.Bytes), humanQuota(a), state(a.Disabled))
+					}
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) accountShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show ADDRESS", Short: "Show one account", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				account, err := s.Account(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				return c.show(account, func(w io.Writer) {
+					fmt.Fprintf(w, "account\t%s\nstate\t%s\ncreated\t%s\nmessages\t%d\nsize\t%s\nquota\t%s\nmail\t%s\n",
+						account.Name, state(account.Disabled), stamp(account.Created), account.Messages, humanSize(account.Bytes), humanQuota(account), account.Path)
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) accountPassword() *cobra.Command {
+	var stdin bool
+	cmd := &cobra.Command{
+		Use: "password ADDRESS", Short: "Set a new password and end the account's sessions", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			password, err := c.password(stdin)
+			if err != nil {
+				return err
+			}
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				secret, err := s.SetPassword(ctx, admin.NewAccount{Name: a[0], Password: password})
+				if err != nil {
+					return err
+				}
+				return c.showSecret("new password for", secret)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input, one line")
+	return cmd
+}
+
+func (c *cli) accountSwitch(use, short string, off bool) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " ADDRESS", Short: short, Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.DisableAccount(ctx, admin.Switch{Name: a[0], Off: off}); err != nil {
+					return err
+				}
+				return c.done("%sd %s", use, a[0])
+			})
+		},
+	}
+}
+
+func (c *cli) accountRemove() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "remove ADDRESS", Short: "Remove an account and all its mail", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			if !yes {
+				return usage("this deletes all mail of %s for good; say --yes", a[0])
+			}
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.RemoveAccount(ctx, admin.Name{Name: a[0]}); err != nil {
+					return err
+				}
+				return c.done("removed %s", a[0])
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "really")
+	return cmd
+}
+
+func (c *cli) accountQuota() *cobra.Command {
+	var bytes string
+	var messages int64
+	cmd := &cobra.Command{
+		Use: "quota ADDRESS", Short: "Limit an account's mail", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			q := admin.Quota{Name: a[0], Bytes: -1, Messages: messages}
+			if bytes != "" {
+				var size Size
+				if err := size.UnmarshalText([]byte(bytes)); err != nil {
+					return usage("--bytes: %w", err)
+				}
+				q.Bytes = int64(size)
+			}
+			if q.Bytes < 0 && q.Messages < 0 {
+				return usage("give --bytes, --messages or both; 0 means no limit")
+			}
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.SetQuota(ctx, q); err != nil {
+					return err
+				}
+				return c.done("quota of %s changed", a[0])
+			})
+		},
+	}
+	cmd.Flags().StringVar(&bytes, "bytes", "", "`size` such as 10GB; 0: no limit")
+	cmd.Flags().Int64Var(&messages, "messages", -1, "`number` of messages; 0: no limit")
+	return cmd
+}
+
+func (c *cli) appPasswordCommand() *cobra.Command {
+	return parent("app-password", "Passwords for single devices and programs", c.appPasswordAdd(), c.appPasswordList(), c.appPasswordRevoke())
+}
+
+func (c *cli) appPasswordAdd() *cobra.Command {
+	var services []string
+	var expires string
+	cmd := &cobra.Command{
+		Use: "add ADDRESS NAME", Short: "Generate an app password and show it once", Args: args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			p := admin.AppPassword{Account: a[0], Name: a[1], Services: services}
+			if expires != "" {
+				var d Duration
+				if err := d.UnmarshalText([]byte(expires)); err != nil {
+					return usage("--expires: %w", err)
+				}
+				p.Expires = time.Now().Add(time.Duration(d))
+			}
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				secret, err := s.AddAppPassword(ctx, p)
+				if err != nil {
+					return err
+				}
+				return c.showSecret(fmt.Sprintf("app password %q for", a[1]), secret)
+			})
+		},
+	}
+	cmd.Flags().StringSliceVar(&services, "service", nil, "only for these `services`: imap, smtp, pop3, sieve")
+	cmd.Flags().StringVar(&expires, "expires", "", "end after this `time`, such as 90d")
+	return cmd
+}
+
+func (c *cli) appPasswordList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list ADDRESS", Short: "List an account's app passwords", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.AppPasswords(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "NAME\tSERVICES\tCREATED\tEXPIRES\tLAST USED\tFROM")
+					for _, p := range list {
+						services := strings.Join(p.Services, ",")
+						if services == "" {
+							services = "all"
+						}
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, services, stamp(p.Created), stamp(p.Expires), stamp(p.LastUsed), p.LastFrom)
+					}
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) appPasswordRevoke() *cobra.Command {
+	return &cobra.Command{
+		Use: "revoke ADDRESS NAME", Short: "Revoke an app password and end its sessions", Args: args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.RevokeAppPassword(ctx, admin.AppPassword{Account: a[0], Name: a[1]}); err != nil {
+					return err
+				}
+				return c.done("revoked app password %q of %s", a[1], a[0])
+			})
+		},
+	}
+}
+
+func state(disabled bool) string {
+	if disabled {
+		return "disabled"
+	}
+	return "active"
+}
+
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+func humanSize(n int64) string {
+	for _, u := range []struct {
+		n    int64
+		name string
+	}{{1 << 40, "TiB"}, {1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
+		if n >= u.n {
+			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.n), u.name)
+		}
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+func humanQuota(a admin.Account) string {
+	var parts []string
+	if a.QuotaBytes > 0 {
+		parts = append(parts, humanSize(a.QuotaBytes))
+	}
+	if a.QuotaMessages > 0 {
+		parts = append(parts, fmt.Sprintf("%d messages", a.QuotaMessages))
+	}
+	if parts == nil {
+		return "-"
+	}
+	return strings.Join(parts, ", ")
+}

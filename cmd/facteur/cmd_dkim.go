@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"facteur/admin"
+)
+
+func (c *cli) dkimCommand() *cobra.Command {
+	return parent("dkim", "Keys that sign a domain's mail", c.dkimAdd(), c.dkimList(), c.dkimRotate(), c.dkimRemove(), c.dkimRecord())
+}
+
+func (c *cli) dkimAdd() *cobra.Command {
+	var k admin.NewKey
+	cmd := &cobra.Command{
+		Use: "add DOMAIN", Short: "Make keys: RSA-2048 and Ed25519 unless one is named", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			k.Domain = a[0]
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				keys, err := s.AddKey(ctx, k)
+				if err != nil {
+					return err
+				}
+				return c.showKeyRecords(keys)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&k.Selector, "selector", "", "`name` of the key in DNS (default: from the date)")
+	cmd.Flags().StringVar(&k.Algorithm, "algorithm", "", "`rsa` or ed25519 (default: both)")
+	return cmd
+}
+
+func (c *cli) dkimList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list [DOMAIN]", Short: "List keys", Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				keys, err := s.Keys(ctx, admin.Name{Name: first(a)})
+				if err != nil {
+					return err
+				}
+				return c.show(keys, func(w io.Writer) {
+					fmt.Fprintln(w, "DOMAIN\tSELECTOR\tALGORITHM\tSTATE\tSINCE")
+					for _, k := range keys {
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.Domain, k.Selector, k.Algorithm, k.State, stamp(k.Since))
+					}
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) dkimRotate() *cobra.Command {
+	return &cobra.Command{
+		Use: "rotate DOMAIN", Short: "Take the next step in changing a domain's keys", Args: args(cobra.ExactArgs(1)),
+		Long: `The first call makes new keys and prints the records to publish. The second, once DNS
+has them, signs with the new keys; the old records stay for a week, since mail
+that they signed is still on its way.`,
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				keys, err := s.RotateKeys(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				return c.showKeyRecords(keys)
+			})
+		},
+	}
+}
+
+func (c *cli) dkimRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove DOMAIN SELECTOR", Short: "Remove a key", Args: args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.RemoveKey(ctx, admin.Key{Domain: a[0], Selector: a[1]}); err != nil {
+					return err
+				}
+				return c.done("removed key %s of %s", a[1], a[0])
+			})
+		},
+	}
+}
+
+func (c *cli) dkimRecord() *cobra.Command {
+	return &cobra.Command{
+		Use: "record DOMAIN [SELECTOR]", Short: "Print the DNS records of keys", Args: args(cobra.RangeArgs(1, 2)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				keys, err := s.Keys(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				var wanted []admin.Key
+				for _, k := range keys {
+					if len(a) == 1 || k.Selector == a[1] {
+						wanted = append(wanted, k)
+					}
+				}
+				if wanted == nil {
+					return fmt.Errorf("DKIM key of %s: %w", a[0], admin.ErrNotFound)
+				}
+				return c.showKeyRecords(wanted)
+			})
+		},
+	}
+}
+
+func (c *cli) showKeyRecords(keys []admin.Key) error {
+	return c.show(keys, func(w io.Writer) {
+		for _, k := range keys {
+			r := admin.KeyRecord(k)
+			fmt.Fprintf(w, "; %s\n%s IN %s %s\n", r.Why, r.Name, r.Type, r.Data)
+		}
+	})
+}
+
+// first is the only argument, or none.
+func first(a []string) string {
+	if len(a) == 0 {
+		return ""
+	}
+	return a[0]
+}

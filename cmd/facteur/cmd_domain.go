@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"facteur/admin"
+)
+
+func (c *cli) domainCommand() *cobra.Command {
+	return parent("domain", "Hosted domains and the DNS records they need", c.domainAdd(), c.domainList(), c.domainRemove(), c.domainRecords())
+}
+
+func (c *cli) domainAdd() *cobra.Command {
+	var catchAll string
+	cmd := &cobra.Command{
+		Use: "add DOMAIN", Short: "Host a domain", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.AddDomain(ctx, admin.Domain{Name: a[0], CatchAll: catchAll}); err != nil {
+					return err
+				}
+				return c.done("added %s; next: facteur dkim add %s, facteur domain records %s", a[0], a[0], a[0])
+			})
+		},
+	}
+	cmd.Flags().StringVar(&catchAll, "catch-all", "", "`address` that takes mail for unknown users")
+	return cmd
+}
+
+func (c *cli) domainList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List hosted domains", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.Domains(ctx, admin.None{})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "DOMAIN\tCATCH-ALL\tSTATE")
+					for _, d := range list {
+						fmt.Fprintf(w, "%s\t%s\t%s\n", d.Name, d.CatchAll, state(d.Disabled))
+					}
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) domainRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove DOMAIN", Short: "Stop hosting a domain that has no accounts and aliases", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.RemoveDomain(ctx, admin.Name{Name: a[0]}); err != nil {
+					return err
+				}
+				return c.done("removed %s", a[0])
+			})
+		},
+	}
+}
+
+func (c *cli) domainRecords() *cobra.Command {
+	return &cobra.Command{
+		Use: "records DOMAIN", Short: "Print the DNS zone to publish", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				records, err := s.DomainRecords(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				return c.show(records, func(w io.Writer) { writeZone(w, records) })
+			})
+		},
+	}
+}
+
+// writeZone prints records as a zone file has them, each reason above its records.
+func writeZone(w io.Writer, records []admin.Record) {
+	why := ""
+	for _, r := range records {
+		if r.Why != why {
+			fmt.Fprintf(w, "; %s\n", r.Why)
+			why = r.Why
+		}
+		fmt.Fprintf(w, "%s IN %s %s\n", r.Name, r.Type, r.Data)
+	}
+}
+
+func (c *cli) aliasCommand() *cobra.Command {
+	return parent("alias", "Addresses that lead to others", c.aliasAdd(), c.aliasList(), c.aliasRemove())
+}
+
+func (c *cli) aliasAdd() *cobra.Command {
+	return &cobra.Command{
+		Use: "add ADDRESS TARGET...", Short: "Send mail for an address on to others, here or elsewhere", Args: args(cobra.MinimumNArgs(2)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.AddAlias(ctx, admin.Alias{Address: a[0], Targets: a[1:]}); err != nil {
+					return err
+				}
+				return c.done("%s leads to %s", a[0], strings.Join(a[1:], ", "))
+			})
+		},
+	}
+}
+
+func (c *cli) aliasList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List aliases", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.Aliases(ctx, admin.None{})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "ADDRESS\tLEADS TO")
+					for _, a := range list {
+						fmt.Fprintf(w, "%s\t%s\n", a.Address, strings.Join(a.Targets, ", "))
+					}
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) aliasRemove() *cobra.Command {
+	return &cobra.Command{
+		Use: "remove ADDRESS", Short: "Remove an alias", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.RemoveAlias(ctx, admin.Name{Name: a[0]}); err != nil {
+					return err
+				}
+				return c.done("removed alias %s", a[0])
+			})
+		},
+	}
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"facteur/admin"
+)
+
+func (c *cli) mailboxCommand() *cobra.Command {
+	return parent("mailbox", "Mailboxes and their index", c.mailboxList(), c.mailboxRebuild(),
+		c.verify("verify ADDRESS", "Compare an account's index with its Maildir", cobra.ExactArgs(1)))
+}
+
+func (c *cli) mailboxList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list ADDRESS", Short: "List an account's mailboxes", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.Mailboxes(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "MAILBOX\tMESSAGES\tUNSEEN\tSIZE\tUIDVALIDITY\tUIDNEXT\tUSE")
+					for _, m := range list {
+						fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%d\t%s\n", m.Name, m.Messages, m.Unseen, humanSize(m.Bytes), m.UIDValidity, m.UIDNext, m.SpecialUse)
+					}
+				})
+			})
+		},
+	}
+}
+
+func (c *cli) mailboxRebuild() *cobra.Command {
+	return &cobra.Command{
+		Use: "rebuild ADDRESS", Short: "Throw an account's index away and build it from the Maildir", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.Rebuild(ctx, admin.Name{Name: a[0]}); err != nil {
+					return err
+				}
+				return c.done("rebuilt the index of %s", a[0])
+			})
+		},
+	}
+}
+
+func (c *cli) verifyCommand() *cobra.Command {
+	return c.verify("verify [ADDRESS]", "Check that nothing on disk is lost, doubled or renumbered", cobra.MaximumNArgs(1))
+}
+
+func (c *cli) verify(use, short string, check cobra.PositionalArgs) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: args(check),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				found, err := s.Verify(ctx, admin.Name{Name: first(a)})
+				if err != nil {
+					return err
+				}
+				err = c.show(found, func(w io.Writer) {
+					for _, p := range found {
+						fmt.Fprintf(w, "%s\t%s\tUID %d\t%s\t%s\n", p.Account, p.Mailbox, p.UID, p.What, p.Path)
+					}
+					if found == nil {
+						fmt.Fprintln(w, "no problems")
+					}
+				})
+				if err == nil && len(found) > 0 {
+					err = &exitError{exitProblems, fmt.Errorf("%d problems; \"facteur mailbox rebuild ADDRESS\" restores an account's index", len(found))}
+				}
+				return err
+			})
+		},
+	}
+}
+
+func (c *cli) explainCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "explain MESSAGE-ID", Short: "Tell what became of a message, in or out", Args: args(cobra.ExactArgs(1)),
+		Long: "MESSAGE-ID is the id of our log, of Received or of the queue, or the message's own Message-ID field.",
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				events, err := s.Explain(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				return c.show(events, func(w io.Writer) { writeTimeline(w, events) })
+			})
+		},
+	}
+}
+
+// writeTimeline prints one event a line: when, which message, what, and the particulars.
+func writeTimeline(w io.Writer, events []admin.Event) {
+	for _, e := range events {
+		var particulars []string
+		for _, key := range slices.Sorted(maps.Keys(e.Attrs)) {
+			if text := fmt.Sprint(e.Attrs[key]); text != "" {
+				particulars = append(particulars, key+"="+text)
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.At.Local().Format("2006-01-02 15:04:05.000"), e.ID, e.What, strings.Join(particulars, " "))
+	}
+}
+
+func (c *cli) tlsCommand() *cobra.Command {
+	return parent("tls", "Certificates", &cobra.Command{
+		Use: "status", Short: "List the certificates the server shows", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.Certificates(ctx, admin.None{})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "HOSTS\tSOURCE\tISSUER\tUNTIL\tPROBLEM")
+					for _, i := range list {
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", strings.Join(i.Hosts, ","), i.Source, i.Issuer, i.NotAfter, i.Problem)
+					}
+				})
+			})
+		},
+	})
+}
+
+// version is set by the Makefile, from git.
+var version = ""
+
+// buildVersion is the version, or what Go knows of the sources.
+func buildVersion() string {
+	v := version
+	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
+		v = info.Main.Version
+	}
+	return cmp.Or(v, "(devel)")
+}
+
+func (c *cli) versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: args(cobra.NoArgs),
+		RunE: func(*cobra.Command, []string) error {
+			v := struct {
+				Version  string `json:"version"`
+				Go       string `json:"go"`
+				FullText bool   `json:"full_text"`
+			}{buildVersion(), runtime.Version(), hasFTS5}
+			return c.show(v, func(w io.Writer) {
+				fmt.Fprintf(w, "facteur %s, %s\n", v.Version, v.Go)
+				if !hasFTS5 {
+					fmt.Fprintln(w, "built without the tag sqlite_fts5: searches in message bodies read every message")
+				}
+			})
+		},
+	}
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"facteur/mta/dns"
+	"facteur/storage/message"
+)
+
+// mxReport is what a mail server sees in DNS of a domain.
+type mxReport struct {
+	Domain string   `json:"domain"`
+	MX     []mxHost `json:"mx"`
+	NullMX bool     `json:"null_mx,omitempty"`
+	SPF    []string `json:"spf,omitempty"`
+	DMARC  []string `json:"dmarc,omitempty"`
+	MTASTS []string `json:"mta_sts,omitempty"`
+	TLSRPT []string `json:"tls_rpt,omitempty"`
+	Faults []string `json:"faults,omitempty"`
+}
+
+type mxHost struct {
+	Preference uint16       `json:"preference"`
+	Host       string       `json:"host"`
+	Implicit   bool         `json:"implicit,omitempty"` // the domain itself (RFC 5321 5.1)
+	Addresses  []netip.Addr `json:"addresses"`
+}
+
+func (c *cli) mxCommand() *cobra.Command {
+	var server string
+	cmd := &cobra.Command{
+		Use: "mx DOMAIN", Short: "Show what a mail server sees of a domain in DNS", Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			domain, err := message.ASCIIDomain(a[0])
+			if err != nil {
+				return usage("%w", err)
+			}
+			r, err := c.resolver(server)
+			if err != nil {
+				return err
+			}
+			report := lookMX(cmd.Context(), r, domain)
+			err = c.show(report, report.write)
+			if err == nil && report.Faults != nil {
+				err = &exitError{exitProblems, nil}
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&server, "dns", "", "ask this `server` and no other")
+	return cmd
+}
+
+// resolver asks one server when it is named, else those of the configuration, else those
+// of the machine.
+func (c *cli) resolver(server string) (*dns.Resolver, error) {
+	cfg := dns.Config{Log: slog.New(slog.DiscardHandler)}
+	if server != "" {
+		var s DNSServer
+		if err := s.UnmarshalText([]byte(server)); err != nil {
+			return nil, usage("--dns: %w", err)
+		}
+		cfg.Servers = []netip.AddrPort{netip.AddrPort(s)}
+		return dns.New(cfg)
+	}
+	if file, err := c.configFile(); err == nil {
+		config, err := LoadConfig(file)
+		if err != nil {
+			return nil, &exitError{exitUsage, err}
+		}
+		cfg.Servers, cfg.Trust = config.DNS.servers(), config.DNS.Trust
+	}
+	return dns.New(cfg)
+}
+
+func lookMX(ctx context.Context, r *dns.Resolver, domain string) mxReport {
+	report := mxReport{Domain: domain}
+	fault := func(err error) {
+		if err != nil && !dns.IsNotFound(err) {
+			report.Faults = append(report.Faults, err.Error())
+		}
+	}
+	answer, err := r.MX(ctx, domain)
+	fault(err)
+	if dns.IsNXDomain(err) {
+		report.Faults = append(report.Faults, "there is no domain "+domain)
+		return report
+	}
+	for _, mx := range answer.Records {
+		report.NullMX = report.NullMX || mx.Host == ""
+		report.MX = append(report.MX, mxHost{Preference: mx.Preference, Host: mx.Host})
+	}
+	if dns.IsNotFound(err) {
+		report.MX = []mxHost{{Host: domain, Implicit: true}}
+	}
+	slices.SortStableFunc(report.MX, func(a, b mxHost) int { return int(a.Preference) - int(b.Preference) })
+	for i := range report.MX {
+		if h := &report.MX[i]; h.Host != "" {
+			h.Addresses, err = addresses(ctx, r, h.Host)
+			fault(err)
+			if len(h.Addresses) == 0 && err == nil {
+				report.Faults = append(report.Faults, h.Host+" has no address")
+			}
+		}
+	}
+	policy := func(name, prefix string) (found []string) {
+		answer, err := r.TXT(ctx, name)
+		fault(err)
+		for _, txt := range answer.Records {
+			if strings.HasPrefix(strings.ToLower(txt), prefix) {
+				found = append(found, txt)
+			}
+		}
+		if len(found) > 1 {
+			report.Faults = append(report.Faults, fmt.Sprintf("%s has %d records that begin with %q: none counts", name, len(found), prefix))
+		}
+		return found
+	}
+	report.SPF = policy(domain, "v=spf1")
+	report.DMARC = policy("_dmarc."+domain, "v=dmarc1")
+	report.MTASTS = policy("_mta-sts."+domain, "v=stsv1")
+	report.TLSRPT = policy("_smtp._tls."+domain, "v=tlsrptv1")
+	return report
+}
+
+// addresses returns all addresses of a host; none and no error when DNS says there are none.
+func addresses(ctx context.Context, r *dns.Resolver, host string) ([]netip.Addr, error) {
+	v6, err6 := r.IPv6(ctx, host)
+	v4, err4 := r.IPv4(ctx, host)
+	var errs []error
+	for _, err := range []error{err6, err4} {
+		if err != nil && !dns.IsNotFound(err) {
+			errs = append(errs, err)
+		}
+	}
+	return slices.Concat(v6.Records, v4.Records), errors.Join(errs...)
+}
+
+func (r mxReport) write(w io.Writer) {
+	for _, h := range r.MX {
+		switch {
+		case h.Host == "":
+			fmt.Fprintf(w, "MX\t%d\t.\ttakes no mail\n", h.Preference)
+		case h.Implicit:
+			fmt.Fprintf(w, "no MX\t\t%s\t%v\n", h.Host, h.Addresses)
+		default:
+			fmt.Fprintf(w, "MX\t%d\t%s\t%v\n", h.Preference, h.Host, h.Addresses)
+		}
+	}
+	for _, p := range []struct {
+		name string
+		list []string
+	}{{"SPF", r.SPF}, {"DMARC", r.DMARC}, {"MTA-STS", r.MTASTS}, {"TLS-RPT", r.TLSRPT}} {
+		if p.list == nil {
+			fmt.Fprintf(w, "%s\t\tnone\n", p.name)
+		}
+		for _, txt := range p.list {
+			fmt.Fprintf(w, "%s\t\t%s\n", p.name, txt)
+		}
+	}
+	for _, f := range r.Faults {
+		fmt.Fprintf(w, "fault\t\t%s\n", f)
+	}
+}

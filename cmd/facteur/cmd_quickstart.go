@@ -1,0 +1,150 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"facteur/admin"
+	"facteur/storage/message"
+)
+
+// quickstartOptions are the flags of "facteur quickstart".
+type quickstartOptions struct{ hostname string }
+
+func (c *cli) quickstartCommand() *cobra.Command {
+	var o quickstartOptions
+	cmd := &cobra.Command{
+		Use: "quickstart ADDRESS", Short: "Write a configuration and make the first domain, account and keys", Args: args(cobra.ExactArgs(1)),
+		Long: `Writes facteur.toml (with root to /etc/facteur, else to the current folder, or to --config),
+makes the domain, the account with a generated password, and DKIM keys, and prints the
+DNS records to publish. Nothing that is there already is overwritten.`,
+		Example: "  facteur quickstart you@example.org",
+		RunE:    func(cmd *cobra.Command, a []string) error { return c.quickstart(cmd.Context(), a[0], o) },
+	}
+	cmd.Flags().StringVar(&o.hostname, "hostname", "", "`name` of this machine in DNS (default: its own, or mail.DOMAIN)")
+	return cmd
+}
+
+// started is what "quickstart --json" prints.
+type started struct {
+	Config  string         `json:"config"`
+	Data    string         `json:"data"`
+	Secret  admin.Secret   `json:"account"`
+	Records []admin.Record `json:"records"`
+}
+
+func (c *cli) quickstart(ctx context.Context, address string, o quickstartOptions) error {
+	a, err := message.ParseAddrSpec(address)
+	if err != nil || a.Domain == "" {
+		return usage("%q is not an address such as you@example.org", address)
+	}
+	domain, err := a.ASCIIDomain()
+	if err != nil {
+		return usage("%w", err)
+	}
+	if o.hostname == "" {
+		o.hostname = guessHostname(domain)
+	}
+	done := started{Config: c.config, Data: c.data}
+	if done.Config == "" {
+		done.Config = quickstartPlace("/etc/facteur/facteur.toml", "facteur.toml")
+	}
+	if done.Data == "" {
+		done.Data = quickstartPlace("/var/lib/facteur", "facteur-data")
+	}
+	if done.Data, err = filepath.Abs(done.Data); err != nil {
+		return err
+	}
+	cfg, err := writeConfig(done.Config, o.hostname, done.Data)
+	if err != nil {
+		return err
+	}
+	if err := c.firstAccount(ctx, cfg, domain, address, &done); err != nil {
+		return fmt.Errorf("%w; %s is written, the other verbs can finish what is missing", err, done.Config)
+	}
+	return c.show(done, done.write)
+}
+
+// quickstartPlace is where root keeps things, or the current folder.
+func quickstartPlace(root, other string) string {
+	if os.Geteuid() == 0 {
+		return root
+	}
+	return other
+}
+
+// guessHostname is the machine's full name, or mail.DOMAIN.
+func guessHostname(domain string) string {
+	name, err := os.Hostname()
+	if err == nil && strings.HasSuffix(name, "."+domain) {
+		return name
+	}
+	return "mail." + domain
+}
+
+// writeConfig writes the template with what is known, and reads it back.
+func writeConfig(path, hostname, data string) (Config, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return Config{}, fmt.Errorf("write configuration: %w", err)
+	}
+	text := bytes.Replace(configTemplate, []byte(`hostname = "mail.example.org"`), fmt.Appendf(nil, "hostname = %q", hostname), 1)
+	if data != DefaultConfig().Data {
+		text = bytes.Replace(text, []byte(`#data = "/var/lib/facteur"`), fmt.Appendf(nil, "data = %q", data), 1)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return Config{}, &exitError{exitExists, fmt.Errorf("%s is there already: add to it with \"facteur domain add\" and \"facteur account add\"", path)}
+	}
+	if err != nil {
+		return Config{}, fmt.Errorf("write configuration: %w", err)
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return Config{}, fmt.Errorf("write configuration: %w", err)
+	}
+	return LoadConfig(path)
+}
+
+// firstAccount makes the data folder with a domain, its keys and an account.
+func (c *cli) firstAccount(ctx context.Context, cfg Config, domain, address string, done *started) error {
+	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	p, err := openParts(cfg, "facteur quickstart", log, defaultDeps(log))
+	if err != nil {
+		return err
+	}
+	s := p.service(cfg)
+	_, err = s.AddDomain(ctx, admin.Domain{Name: domain})
+	if err == nil {
+		_, err = s.AddKey(ctx, admin.NewKey{Domain: domain})
+	}
+	if err == nil {
+		done.Secret, err = s.AddAccount(ctx, admin.NewAccount{Name: address})
+	}
+	if err == nil {
+		done.Records, err = s.DomainRecords(ctx, admin.Name{Name: domain})
+	}
+	return errors.Join(err, p.close())
+}
+
+func (s started) write(w io.Writer) {
+	fmt.Fprintf(w, "wrote %s, data in %s\n\n", s.Config, s.Data)
+	fmt.Fprintf(w, "account  %s\npassword %s   (shown this once)\n\n", s.Secret.Name, s.Secret.Password)
+	fmt.Fprint(w, "Publish these DNS records, and have your provider set the address's reverse name:\n\n")
+	writeZone(w, s.Records)
+	fmt.Fprint(w, "\nCertificates: set agree and email below [tls.acme] in the configuration, or name files.\n")
+	if _, err := user.Lookup("facteur"); err != nil && os.Geteuid() == 0 {
+		fmt.Fprintf(w, "The server needs a user: useradd --system --home-dir %s --shell /usr/sbin/nologin facteur\n", s.Data)
+	}
+	fmt.Fprintf(w, "Then: facteur serve --config %s\n", s.Config)
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"facteur/admin"
+	"facteur/auth/cert"
+)
+
+// Daemon is a whole server: the open data folder, its sockets, and everything that
+// serves them. serve, demo and the end-to-end tests differ only in what they give New.
+type Daemon struct {
+	cfg       Config
+	log       *slog.Logger
+	parts     *parts
+	listeners listeners
+	admin     net.Listener
+	service   *admin.Local
+	serving   []func(ctx context.Context) error
+}
+
+// New opens the data folder and the sockets. When it returns, clients that connect
+// wait for Run. Run closes everything, also after an error.
+func New(cfg Config, deps Deps) (*Daemon, error) {
+	d := &Daemon{cfg: cfg, listeners: deps.Listeners}
+	if d.listeners == nil {
+		var err error
+		if d.listeners, err = listen(&cfg); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.open(deps); err != nil {
+		return nil, errors.Join(err, d.close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) open(deps Deps) error {
+	var err error
+	if d.parts, err = openParts(d.cfg, "facteur serve", deps.Log, deps); err != nil {
+		return err
+	}
+	d.log = d.parts.log
+	certs, err := d.cfg.certConfig(d.log, deps)
+	if err != nil {
+		return err
+	}
+	if d.parts.certs, err = cert.New(certs); err != nil {
+		return err
+	}
+	if d.admin, err = admin.Listen(d.cfg.Data); err != nil {
+		return err
+	}
+	d.service = d.parts.service(d.cfg)
+	d.service.Certs = d.parts.certs
+	d.service.Info.Running, d.service.Info.Started = true, deps.Now()
+	d.serveAdmin()
+	d.serveIMAP(deps)
+	if err := d.servePOP3(); err != nil {
+		return err
+	}
+	return d.serveSMTP(deps)
+}
+
+// certConfig says where certificates come from.
+func (c *Config) certConfig(log *slog.Logger, deps Deps) (cert.Config, error) {
+	out := cert.Config{
+		Log: log, Now: deps.Now, Dir: filepath.Join(c.Data, "tls"), Hosts: append([]string{c.Hostname}, c.TLS.Hosts...),
+		CA: deps.Authority,
+	}
+	if deps.KeyLog != nil {
+		out.KeyLog = deps.KeyLog
+	}
+	for _, f := range c.TLS.Files {
+		out.Files = append(out.Files, cert.Pair(f))
+	}
+	if !c.TLS.ACME.Agree {
+		return out, nil
+	}
+	out.ACME = &cert.ACME{Directory: c.TLS.ACME.Directory, Email: c.TLS.ACME.Email, Agreed: true}
+	if c.TLS.ACME.Roots != "" {
+		pem, err := os.ReadFile(c.TLS.ACME.Roots)
+		if err != nil {
+			return out, fmt.Errorf("tls.acme.roots: %w", err)
+		}
+		out.ACME.Roots = x509.NewCertPool()
+		if !out.ACME.Roots.AppendCertsFromPEM(pem) {
+			return out, fmt.Errorf("tls.acme.roots: %s holds no certificate", c.TLS.ACME.Roots)
+		}
+	}
+	return out, nil
+}
+
+// Run serves until ctx ends, then finishes what is under way and closes everything.
+// It returns nil when it ended because of ctx.
+func (d *Daemon) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	run := func(name string, f func(context.Context) error) {
+		group.Go(func() error {
+			if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	run("directory", d.parts.directory.Run)
+	run("store", d.parts.store.Run)
+	run("queue", d.parts.queue.Run)
+	run("MTA-STS", d.parts.sts.Run)
+	run("certificates", d.parts.certs.Run)
+	for _, serve := range d.serving {
+		run("server", serve)
+	}
+	d.log.Info("ready", "hostname", d.cfg.Hostname, "data", d.cfg.Data, "version", buildVersion())
+	err := group.Wait()
+	err = errors.Join(err, d.close())
+	d.log.Info("stopped", "error", err)
+	return err
+}
+
+// Reload takes over what can be changed while running: certificate files.
+func (d *Daemon) Reload() error { return d.parts.certs.Reload() }
+
+// Addr is where a service listens, for who chose port 0.
+func (d *Daemon) Addr(s service) net.Addr { return d.listeners[s][0].Addr() }
+
+func (d *Daemon) close() error {
+	d.listeners.close()
+	if d.admin != nil {
+		d.admin.Close()
+	}
+	if d.parts == nil {
+		return nil
+	}
+	return d.parts.close()
+}
+
+// shutdownGrace is how long transactions may go on after the end has been asked for.
+const shutdownGrace = 30 * time.Second
+
+// serveHTTP adds a server of an HTTP handler.
+func (d *Daemon) serveHTTP(h http.Handler, l net.Listener) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: time.Minute,
+		ErrorLog: slog.NewLogLogger(d.log.Handler(), slog.LevelDebug)}
+	d.serving = append(d.serving, func(ctx context.Context) error {
+		ended := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			defer close(ended)
+			grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+			defer cancel()
+			// What has not ended by then is cut off by Close.
+			_ = server.Shutdown(grace)
+			server.Close()
+		})
+		err := server.Serve(l)
+		if !stop() {
+			<-ended
+		}
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return err
+	})
+}
+
+func (d *Daemon) serveAdmin() { d.serveHTTP(admin.Handler(d.service, d.log), d.admin) }

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+
+	"facteur/imap"
+)
+
+// serveIMAP adds the IMAP engine, in the clear with STARTTLS and with TLS from the start.
+func (d *Daemon) serveIMAP(deps Deps) {
+	config := d.parts.certs.Client("imap")
+	all := d.listeners[serviceIMAP]
+	for _, l := range d.listeners[serviceIMAPS] {
+		all = append(all, tls.NewListener(l, config))
+	}
+	if len(all) == 0 {
+		return
+	}
+	server := imap.New(imap.Config{
+		Log: d.log, Now: deps.Now, Store: d.parts.store, Auth: d.parts.directory, TLS: config,
+		NoCaps:    d.noCaps,
+		PlainAuth: d.cfg.Submit.PlainAuth, Version: buildVersion(),
+		MaxMessage: int64(d.cfg.Limits.MessageSize), MaxPerAddr: orNoLimit(d.cfg.Limits.IMAPPerAddress),
+		MaxPerUser: orNoLimit(2 * d.cfg.Limits.IMAPPerAddress), Grace: shutdownGrace,
+	})
+	d.serving = append(d.serving, func(ctx context.Context) error { return server.Serve(ctx, all...) })
+}
+
+// orNoLimit turns the configuration's 0, no limit, into a room's -1.
+func orNoLimit(n int) int {
+	if n == 0 {
+		return -1
+	}
+	return n
+}
+
+// noCaps are the IMAP capabilities that an account isn't shown.
+func (d *Daemon) noCaps(account string) []string {
+	a, err := d.parts.directory.Account(context.Background(), account)
+	if err != nil {
+		return nil
+	}
+	return a.NoCaps
+}

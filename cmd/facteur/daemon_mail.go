@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"path/filepath"
+	"time"
+
+	"facteur/mta"
+	"facteur/mta/dns"
+	"facteur/mta/queue"
+	"facteur/mta/smtpd"
+	"facteur/pop3"
+	"facteur/storage/message"
+)
+
+// servePOP3 adds a POP3 server for each kind of listener.
+func (d *Daemon) servePOP3() error {
+	for name, implicit := range map[service]bool{servicePOP3: false, servicePOP3S: true} {
+		if len(d.listeners[name]) == 0 {
+			continue
+		}
+		limits := pop3.DefaultLimits()
+		if d.cfg.Limits.PerAddress == 0 {
+			limits.PerAddress = 0
+		}
+		server, err := pop3.New(pop3.Config{
+			Hostname: d.cfg.Hostname, TLS: d.parts.certs.Client("pop3"), Implicit: implicit, PlainAuth: d.cfg.Submit.PlainAuth,
+			Store: d.parts.store, Auth: d.parts.directory, Limits: limits, Log: d.log,
+		})
+		if err != nil {
+			return err
+		}
+		for _, l := range d.listeners[name] {
+			d.serving = append(d.serving, func(ctx context.Context) error { return server.Serve(ctx, l) })
+		}
+	}
+	return nil
+}
+
+// serveSMTP adds a server for each kind of SMTP listener.
+func (d *Daemon) serveSMTP(deps Deps) error {
+	for name, kind := range map[service]smtpd.Kind{
+		serviceMX: smtpd.MX, serviceSubmission: smtpd.Submission, serviceSubmissions: smtpd.Submissions,
+	} {
+		if len(d.listeners[name]) == 0 {
+			continue
+		}
+		cfg := d.smtpConfig(kind, deps)
+		if kind == smtpd.MX {
+			d.addMX(&cfg, deps)
+		}
+		server, err := smtpd.New(cfg)
+		if err != nil {
+			return err
+		}
+		for _, l := range d.listeners[name] {
+			d.serving = append(d.serving, func(ctx context.Context) error { return server.Serve(ctx, l) })
+		}
+	}
+	return nil
+}
+
+// smtpConfig is what all kinds have in common, and what submission needs.
+func (d *Daemon) smtpConfig(kind smtpd.Kind, deps Deps) smtpd.Config {
+	cfg := smtpd.Config{
+		Kind: kind, Hostname: d.cfg.Hostname, TLS: d.parts.certs.Client("smtp"), PlainAuth: d.cfg.Submit.PlainAuth,
+		SpoolDir: filepath.Join(d.cfg.Data, "incoming"), Limits: d.cfg.Limits.smtp(kind), Log: d.log, Now: deps.Now,
+		Queue: d.parts.queue,
+		Auth:  d.parts.directory, Senders: d.parts.directory, Signer: signer{d.parts.keyring}, Allowance: allowance{d.parts.queue},
+	}
+	return cfg
+}
+
+// addMX adds what only port 25 needs.
+func (d *Daemon) addMX(cfg *smtpd.Config, deps Deps) {
+	cfg.TLS = d.parts.certs.MX()
+	cfg.Recipients, cfg.Deliverer = d.parts.agent, d.parts.agent
+	cfg.Names = names{d.parts.resolver}
+	if d.cfg.MX.CheckSenders {
+		cfg.Verifier = newVerifier(d.cfg, d.parts.resolver, deps.Now)
+	}
+	var lists []smtpd.List
+	for _, zone := range d.cfg.MX.BlockLists {
+		lists = append(lists, smtpd.List{Zone: zone})
+	}
+	for _, zone := range d.cfg.MX.AllowLists {
+		lists = append(lists, smtpd.List{Zone: zone, Allow: true})
+	}
+	if lists != nil {
+		cfg.Lists = &smtpd.Lists{DNS: d.parts.resolver, Lists: lists, Log: d.log, Now: deps.Now}
+	}
+	if d.cfg.MX.Greylist {
+		cfg.First = &smtpd.FirstContact{Wait: 5 * time.Minute, Keep: 30 * 24 * time.Hour, Max: 100000}
+	}
+}
+
+// smtp are the limits of one kind of listener.
+func (l LimitsConfig) smtp(kind smtpd.Kind) smtpd.Limits {
+	out := smtpd.DefaultLimits(kind)
+	out.Message, out.Header, out.Hops = int64(l.MessageSize), int64(l.HeaderSize), l.Received
+	out.Recipients, out.Messages, out.Errors = l.Recipients, l.MessagesPerSession, l.Errors
+	out.Command, out.Data, out.Session = time.Duration(l.Command), time.Duration(l.Data), time.Duration(l.Session)
+	out.Sessions, out.PerAddress = l.Connections, l.PerAddress
+	if l.PerAddress == 0 { // addresses are not counted: no delays for them either
+		out.PerMinute, out.Delay, out.Greet = 0, 0, 0
+	}
+	if kind != smtpd.MX {
+		out.Recipients = l.SubmissionRecipients
+	}
+	return out
+}
+
+// names finds reverse names that resolve back (FcrDNS).
+type names struct{ r *dns.Resolver }
+
+// Reverse implements smtpd.Names.
+func (n names) Reverse(ctx context.Context, addr netip.Addr) string {
+	answer, err := n.r.PTR(ctx, addr)
+	if err != nil {
+		return ""
+	}
+	for _, name := range answer.Records[:min(len(answer.Records), 4)] {
+		back, err := addresses(ctx, n.r, name)
+		if err != nil {
+			continue
+		}
+		for _, a := range back {
+			if a == addr.Unmap() {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+// allowance is the queue's count of what an account sends, as smtpd asks for it.
+type allowance struct{ q *queue.Queue }
+
+// Take implements smtpd.Allowance.
+func (a allowance) Take(ctx context.Context, account string, to []mta.Recipient) *mta.Reply {
+	var addresses []message.AddrSpec
+	for _, r := range to {
+		addresses = append(addresses, r.Address)
+	}
+	return a.q.Allow(ctx, account, addresses)
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/coreos/go-systemd/v22/activation"
+)
+
+// service names a kind of listener, as the configuration and systemd's
+// FileDescriptorName= call it.
+type service string
+
+const (
+	serviceMX          service = "mx"
+	serviceSubmission  service = "submission"
+	serviceSubmissions service = "submissions"
+	serviceIMAP        service = "imap"
+	serviceIMAPS       service = "imaps"
+	servicePOP3        service = "pop3"
+	servicePOP3S       service = "pop3s"
+	serviceHTTP        service = "http"
+	serviceHTTPS       service = "https"
+)
+
+// listeners are the open sockets of each service.
+type listeners map[service][]net.Listener
+
+// addresses pairs each service with what the configuration says of it. Ports 80 and 443
+// are only opened when something is served there.
+func (c *Config) addresses() map[service][]ListenAddr {
+	list := map[service][]ListenAddr{
+		serviceMX: c.Listen.MX, serviceSubmission: c.Listen.Submission, serviceSubmissions: c.Listen.Submissions,
+		serviceIMAP: c.Listen.IMAP, serviceIMAPS: c.Listen.IMAPS, servicePOP3: c.Listen.POP3, servicePOP3S: c.Listen.POP3S,
+	}
+	if c.Web.Enabled || c.TLS.ACME.Agree {
+		list[serviceHTTP], list[serviceHTTPS] = c.Listen.HTTP, c.Listen.HTTPS
+	}
+	return list
+}
+
+// listen opens all sockets, or none. A service that systemd hands sockets for takes
+// those instead of its own addresses.
+func listen(cfg *Config) (listeners, error) {
+	open := make(listeners)
+	given, err := activation.ListenersWithNames()
+	if err != nil {
+		return nil, fmt.Errorf("sockets from systemd: %w", err)
+	}
+	addresses := cfg.addresses()
+	for name, list := range given {
+		if _, known := addresses[service(name)]; !known {
+			return nil, fmt.Errorf("systemd hands over a socket named %q, which is no service of ours: FileDescriptorName= must be one of mx, submission, submissions, imap, imaps, pop3, pop3s, http, https", name)
+		}
+		open[service(name)] = list
+	}
+	for name, list := range addresses {
+		if open[name] != nil {
+			continue
+		}
+		for _, a := range list {
+			l, err := net.Listen(a.Network, a.Address)
+			if err != nil {
+				open.close()
+				return nil, listenError(name, err)
+			}
+			open[name] = append(open[name], l)
+		}
+	}
+	return open, nil
+}
+
+func listenError(name service, err error) error {
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("listen for %s: %w: ports below 1024 need root, CAP_NET_BIND_SERVICE or a systemd socket unit", name, err)
+	}
+	return fmt.Errorf("listen for %s: %w", name, err)
+}
+
+func (l listeners) close() {
+	for _, list := range l {
+		for _, one := range list {
+			one.Close()
+		}
+	}
+}

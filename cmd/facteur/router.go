@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"facteur/auth"
+	"facteur/auth/sender"
+	"facteur/mta"
+	"facteur/mta/queue"
+	"facteur/mta/remote"
+	"facteur/storage/message"
+)
+
+// router says where the queue's mail goes: to our own accounts, to the server that a
+// route names, or elsewhere.
+type router struct {
+	directory *auth.Directory
+	local     queue.Transport
+	routes    map[string]queue.Route // by domain; "*" for all others
+	elsewhere queue.Transport
+}
+
+// newRouter makes a router of the configured routes; its local is set when the queue
+// is open, which local delivery needs for mail that an alias sends on.
+func newRouter(cfg Config, deps Deps, p *parts) (*router, error) {
+	r := &router{directory: p.directory}
+	out := remote.Config{
+		Log: p.log, Now: deps.Now, Resolver: p.resolver, Hello: cfg.Hostname, Dial: deps.Dial,
+		SelfNames: []string{cfg.Hostname}, SelfAddrs: cfg.site().Addresses,
+	}
+	for _, a := range cfg.Queue.Source {
+		if ip := netip.Addr(a); ip.Is4() {
+			out.SourceV4 = ip
+		} else {
+			out.SourceV6 = ip
+		}
+	}
+	var err error
+	out.STS, err = remote.NewSTS(remote.STSConfig{
+		Log: p.log, Now: deps.Now, Resolver: p.resolver, Dir: filepath.Join(cfg.Data, "mta-sts"),
+		Fetch: remote.HTTPSFetch(remote.FetchConfig{Resolver: p.resolver, Dial: deps.Dial, Now: deps.Now}),
+	})
+	if err != nil {
+		return nil, err
+	}
+	p.sts, p.sender = out.STS, remote.New(out)
+	if r.routes, err = smarthosts(cfg.Routes, p.sender); err != nil {
+		return nil, err
+	}
+	r.elsewhere = p.sender
+	if deps.Elsewhere != nil {
+		r.elsewhere = deps.Elsewhere(p.store)
+	}
+	return r, nil
+}
+
+// route implements queue.Config.Route.
+func (r *router) route(domain string) queue.Route {
+	if r.directory.Hosted(domain) {
+		return queue.Route{Transport: r.local, Key: "local"}
+	}
+	if route, ok := r.routes[domain]; ok {
+		return route
+	}
+	if route, ok := r.routes["*"]; ok {
+		return route
+	}
+	return queue.Route{Transport: r.elsewhere, Key: domain}
+}
+
+// smarthosts makes a transport for each route of the configuration.
+func smarthosts(routes []Route, s *remote.Sender) (map[string]queue.Route, error) {
+	list := make(map[string]queue.Route)
+	for _, r := range routes {
+		host, port, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", r.Domain, err)
+		}
+		number, err := strconv.ParseUint(port, 10, 16)
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", r.Domain, err)
+		}
+		cfg := remote.SmarthostConfig{Host: host, Port: int(number), User: r.User, TLS: routeTLS[r.TLS]}
+		if r.Password != "" {
+			text, err := os.ReadFile(r.Password)
+			if err != nil {
+				return nil, fmt.Errorf("route %s: %w", r.Domain, err)
+			}
+			cfg.Password = strings.TrimRight(string(text), "\r\n")
+		}
+		domain := r.Domain
+		if domain != "*" {
+			if domain, err = message.ASCIIDomain(domain); err != nil {
+				return nil, fmt.Errorf("route %s: %w", r.Domain, err)
+			}
+		}
+		list[domain] = queue.Route{Transport: s.Smarthost(cfg), Key: r.Host}
+	}
+	return list, nil
+}
+
+// routeTLS are the words of the configuration in those of mta/remote.
+var routeTLS = map[string]remote.TLSMode{"starttls": remote.TLSStart, "implicit": remote.TLSImplicit, "opportunistic": remote.TLSMay}
+
+// signer signs mail of our domains with their DKIM keys. It is smtpd's Signer and the
+// queue's for reports.
+type signer struct{ keyring *sender.Keyring }
+
+// Sign implements smtpd.Signer.
+func (s signer) Sign(_ context.Context, from message.AddrSpec, m *mta.Message) ([]byte, error) {
+	domain, err := from.ASCIIDomain()
+	if err != nil {
+		return nil, err
+	}
+	header, err := m.Body.Header()
+	if err != nil {
+		return nil, err
+	}
+	whole := bytes.Join([][]byte{m.Prefix, header}, nil)
+	return s.keyring.Sign(domain, whole, bodyAfter(m.Body))
+}
