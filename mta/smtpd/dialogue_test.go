@@ -23,7 +23,7 @@ import (
 //	MESSAGES 1             so many messages were taken until now
 //	HAS text, LACKS text   the last of them does or does not hold text, with Go's escapes
 //	ENVELOPE from to,to    of the last of them
-//	JUNK, QUEUED           where it went
+//	JUNK, QUEUED, DIRECT   where it went
 //	# why
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.smtp")
@@ -194,6 +194,10 @@ func (d *dialogue) expect(word, arg, next string) {
 	case "JUNK":
 		if !last.Junk {
 			d.fail("not junk")
+		}
+	case "DIRECT":
+		if last.Queued {
+			d.fail("queued")
 		}
 	case "QUEUED":
 		if !last.Queued {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 
 	"facteur/mta"
 )
@@ -43,46 +44,71 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 	m.Prefix = append(m.Prefix, facts.AuthResults...)
 	m.Prefix = c.s.appendReceived(m.Prefix, m)
 
-	// Durable for everybody, or said otherwise.
-	results := c.s.Deliverer.Deliver(ctx, m, m.Env.To, d.Action == Quarantine)
-	r := c.settle(ctx, m, results)
+	// Durable for everybody, or said otherwise. Who asked for a report of success gets it from the
+	// queue, which delivers to them; nobody asks for one about junk, least of all whom it is said to
+	// be from.
+	direct, reported := m.Env.To, []mta.Recipient(nil)
+	if d.Action == Accept && !m.Env.MailFrom.IsZero() {
+		direct, reported = splitReported(m.Env.To)
+	}
+	var results []mta.Result
+	if len(direct) > 0 {
+		results = c.s.Deliverer.Deliver(ctx, m, direct, d.Action == Quarantine)
+	}
+	r := c.settle(ctx, m, direct, results, reported)
 	if r.Positive() {
 		c.accepted(ctx, m)
 	}
 	return r
 }
 
-// settle makes one reply of one result for each recipient. SMTP knows only one for all of them: as soon
-// as somebody has the message, the peer must not send it again, and the others become the queue's,
-// which tries again or tells the sender.
-func (c *conn) settle(ctx context.Context, m *mta.Message, results []mta.Result) *mta.Reply {
-	if len(results) != len(m.Env.To) {
+// splitReported finds the recipients with NOTIFY=SUCCESS (RFC 3461 4.1).
+func splitReported(to []mta.Recipient) (direct, reported []mta.Recipient) {
+	wants := func(r mta.Recipient) bool { return r.Notify.Wants(mta.NotifySuccess) }
+	if !slices.ContainsFunc(to, wants) {
+		return to, nil
+	}
+	for _, r := range to {
+		if wants(r) {
+			reported = append(reported, r)
+		} else {
+			direct = append(direct, r)
+		}
+	}
+	return direct, reported
+}
+
+// settle makes one reply of the results of direct delivery, one for each recipient. SMTP knows only one for
+// all of them: as soon as somebody has the message, the peer must not send it again, and those who have
+// not become the queue's, as reported are in any case: it tries again or tells the sender.
+func (c *conn) settle(ctx context.Context, m *mta.Message, direct []mta.Recipient, results []mta.Result, reported []mta.Recipient) *mta.Reply {
+	if len(results) != len(direct) {
 		return mta.TempFail(errors.New("delivery gave no result for some recipients"))
 	}
-	var failed []mta.Recipient
+	rest := reported
+	failed := 0
 	var worst *mta.Reply
 	for i, r := range results {
 		if r.Err == nil {
 			continue
 		}
-		to := m.Env.To[i]
-		failed = append(failed, to)
-		c.s.Log.Info("delivery failed", "id", string(m.ID), "to", to.Address.String(), "reply", r.Err.Error())
+		failed++
+		rest = append(rest, direct[i])
+		c.s.Log.Info("delivery failed", "id", string(m.ID), "to", direct[i].Address.String(), "reply", r.Err.Error())
 		// If one of them may work later, the peer is to come again for all: nothing is lost by that.
 		if worst == nil || worst.Permanent() && r.Err.Temporary() {
 			worst = r.Err
 		}
 	}
-	switch {
-	case len(failed) == 0:
-	case len(failed) == len(results):
+	if failed > 0 && failed == len(direct) && len(reported) == 0 {
 		return worst
-	default:
-		rest := *m
-		rest.Env.To = failed
-		if err := c.s.Queue.Add(ctx, &rest); err != nil {
+	}
+	if len(rest) > 0 {
+		promise := *m
+		promise.Env.To = rest
+		if err := c.s.Queue.Add(ctx, &promise); err != nil {
 			return mta.TempFail(err) // some get it twice, which is better than not at all
 		}
 	}
-	return mta.NewReply(250, [3]int{2, 0, 0}, "Delivered as %s", m.ID)
+	return mta.NewReply(250, [3]int{2, 0, 0}, "Accepted as %s", m.ID)
 }
