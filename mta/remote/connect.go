@@ -121,6 +121,9 @@ func (ses *session) upgrade(ctx context.Context, s *Sender, verify bool) error {
 func failure(domain string, err error) *mta.Reply {
 	var said *mta.Reply
 	switch {
+	case errors.Is(err, errTLS):
+		return &mta.Reply{Code: 451, Enhanced: [3]int{4, 7, 5}, Err: err,
+			Text: fmt.Sprintf("No server of %s offers the encryption that its policy or the sender demands", domain)}
 	case errors.As(err, &said):
 		r := withStatus(said, [3]int{0, 0, 0})
 		if r.Positive() {
@@ -133,9 +136,6 @@ func failure(domain string, err error) *mta.Reply {
 				Text: fmt.Sprintf("The server for %s takes no mail now: %d %s", domain, said.Code, said.Text)}
 		}
 		return r
-	case errors.Is(err, errTLS):
-		return &mta.Reply{Code: 451, Enhanced: [3]int{4, 7, 5}, Err: err,
-			Text: fmt.Sprintf("No server of %s offers the encryption that its policy or the sender demands", domain)}
 	case errors.Is(err, errNoAddress):
 		return &mta.Reply{Code: 550, Enhanced: [3]int{5, 4, 4}, Err: err,
 			Text: fmt.Sprintf("The domain %s has no mail server with an address", domain)}

@@ -5,10 +5,12 @@ import (
 	"time"
 )
 
-// Limits of one connection's reuse: peers drop those that overstay.
+// Limits of one connection's reuse, since peers drop those that overstay, and of
+// idle connections all together.
 const (
 	maxUses = 100
 	maxAge  = 5 * time.Minute
+	maxIdle = 500
 )
 
 // pool keeps idle sessions for the next message to the same destination. The key
@@ -20,6 +22,7 @@ type pool struct {
 
 	mu     sync.Mutex
 	idle   map[string][]*idleSession // the last is the freshest
+	count  int
 	closed bool
 }
 
@@ -49,7 +52,8 @@ func (p *pool) take(key string) *session {
 // put keeps a session, or closes it.
 func (p *pool) put(key string, s *session, now time.Time) {
 	p.mu.Lock()
-	if s.broken || p.closed || s.used >= maxUses || now.Sub(s.started) > maxAge || len(p.idle[key]) >= p.perKey {
+	if s.broken || p.closed || s.used >= maxUses || now.Sub(s.started) > maxAge ||
+		len(p.idle[key]) >= p.perKey || p.count >= maxIdle {
 		p.mu.Unlock()
 		s.close()
 		return
@@ -64,6 +68,7 @@ func (p *pool) put(key string, s *session, now time.Time) {
 		}
 	})
 	p.idle[key] = append(p.idle[key], i)
+	p.count++
 	p.mu.Unlock()
 }
 
@@ -72,6 +77,7 @@ func (p *pool) drop(key string, i *idleSession) bool {
 	list := p.idle[key]
 	for n := range list {
 		if list[n] == i {
+			p.count--
 			list = append(list[:n], list[n+1:]...)
 			if p.idle[key] = list; len(list) == 0 {
 				delete(p.idle, key)

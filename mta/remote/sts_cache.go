@@ -53,7 +53,7 @@ type stsEntry struct {
 // How long things are left alone.
 const (
 	stsRetry   = 5 * time.Minute // after a fetch that failed (RFC 8461 3.3)
-	stsRefresh = 24 * time.Hour  // a policy in use is fetched anew, id changed or not
+	stsRefresh = 24 * time.Hour  // a policy in use is fetched anew, id changed or not; at half its max_age if that is less
 )
 
 // NewSTS returns an STS with the policies kept in cfg.Dir.
@@ -111,7 +111,7 @@ func (t *STS) update(ctx context.Context, domain string, e *stsEntry) {
 		return // nobody knows: what we have stays
 	}
 	id, announced := parseSTSRecords(answer.Records)
-	current := e.Text != "" && now.Before(e.Expires) && now.Sub(e.Fetched) < stsRefresh
+	current := e.Text != "" && now.Sub(e.Fetched) < min(stsRefresh, e.policy.MaxAge/2)
 	if !announced || current && id == e.ID || now.Sub(e.failed) < stsRetry {
 		return
 	}

@@ -34,9 +34,16 @@ func (s *session) transact(f *form, to []mta.Recipient) []outcome {
 	out := make([]outcome, len(to))
 	phase, data, err := s.envelope(f, to, out)
 	if err != nil {
-		// Before the data nothing is decided: the recipients may be tried elsewhere,
-		// those the peer has refused included.
-		s.fail(out, lostReply(s.host, phase, err), true)
+		// Before the data nothing is decided but a refusal for good: the others may be
+		// tried elsewhere. A 421 said before tells more than that the connection went.
+		for i, o := range out {
+			switch {
+			case o.reply == nil:
+				out[i] = outcome{reply: lostReply(s.host, phase, err), retry: true}
+			case o.reply.Temporary():
+				out[i].retry = true
+			}
+		}
 		return out
 	}
 	accepted := 0
@@ -143,20 +150,20 @@ func (s *session) body(f *form, out []outcome) {
 		// Without the final dot the peer must throw away what it has (RFC 5321 4.1.1.4).
 		s.broken = true
 		s.conn.Close()
-		s.fail(out, mta.TempFail(fmt.Errorf("read the message to send: %w", err)), false)
+		fail(out, mta.TempFail(fmt.Errorf("read the message to send: %w", err)))
 		return
 	}
 	w.end()
 	if err := s.w.Flush(); err != nil {
 		s.broken = true
-		s.fail(out, lostReply(s.host, "while sending the message", err), false)
+		fail(out, lostReply(s.host, "while sending the message", err))
 		return
 	}
 	r, err := s.read(s.timeouts.DataEnd)
 	if err != nil {
 		// The peer may have taken it or not. Another try could double the message, none
 		// could lose it: RFC 5321 4.5.3.2.6 and RFC 1047 say to try again, later.
-		s.fail(out, lostReply(s.host, "before it answered the final dot", err), false)
+		fail(out, lostReply(s.host, "before it answered the final dot", err))
 		return
 	}
 	for i := range out {
@@ -171,11 +178,11 @@ func (s *session) body(f *form, out []outcome) {
 	}
 }
 
-// fail gives reply to everyone without a final answer.
-func (s *session) fail(out []outcome, reply *mta.Reply, retry bool) {
+// fail gives reply to everyone who was accepted.
+func fail(out []outcome, reply *mta.Reply) {
 	for i := range out {
-		if out[i].ok || out[i].reply == nil || retry {
-			out[i] = outcome{reply: reply, retry: retry}
+		if out[i].ok {
+			out[i] = outcome{reply: reply}
 		}
 	}
 }

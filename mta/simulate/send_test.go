@@ -182,3 +182,10 @@ func BenchmarkSend(b *testing.B) {
 		})
 	}
 }
+
+// announcing is everywhere, with an MTA-STS record for each domain.
+type announcing struct{ everywhere }
+
+func (announcing) TXT(_ context.Context, name string) (dns.Answer[string], error) {
+	return dns.Answer[string]{Records: []string{"v=STSv1; id=1"}, Name: name}, nil
+}
