@@ -39,6 +39,9 @@ type Account struct {
 	pending  []op
 	flushMu  sync.Mutex
 
+	flushFails atomic.Bool
+	tidied     time.Time // when old rows were last removed; Run's
+
 	watchMu sync.Mutex
 	watches map[*Watch]struct{}
 }

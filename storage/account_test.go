@@ -12,6 +12,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"facteur/storage/maildir"
 	"facteur/storage/sqlite"
@@ -370,6 +371,45 @@ func TestFullTextFindsCandidates(t *testing.T) {
 	m.Expunge(t.Context(), nil)
 	if got, _, _, err := m.FullText(t.Context(), TextBody, "needle7"); err != nil || len(got) != 0 {
 		t.Error(got, err)
+	}
+	mustAgree(t, a)
+}
+
+func TestFullTextOfLongMessageIsAlwaysACandidate(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	long := "Subject: long\r\n\r\n" + strings.Repeat("some words\r\n", textLimit/10) + "needle\r\n"
+	appendTo(t, m, newMsg(long, Flags{}), newMsg("Subject: NUL\r\n\r\na\x00needle\r\n", Flags{}), newMsg(text(3), Flags{}))
+	if _, err := m.indexSome(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, un, ok, err := m.FullText(t.Context(), TextBody, "needle")
+	if err != nil || !ok || len(un) != 0 || !slices.Equal(got, []UID{1, 2}) {
+		t.Error(got, un, ok, err)
+	}
+}
+
+func TestIdleMailboxLeavesMemory(t *testing.T) {
+	a := newAccount(t)
+	deliver(t, a, text(1))
+	m, err := a.Mailbox(t.Context(), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{Keywords: []string{"kept"}}, nil)
+	before := state(t, a)
+	later := time.Now().Add(2 * idleAccount)
+	m.unload(later)
+	if m.Snapshot() == nil {
+		t.Fatal("unloaded while in use")
+	}
+	m.Release()
+	m.unload(later)
+	if m.Snapshot() != nil {
+		t.Fatal("still in memory")
+	}
+	if after := state(t, a); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 	mustAgree(t, a)
 }

@@ -33,7 +33,7 @@ func (a *Account) Deliver(ctx context.Context, d Delivery) ([]Stored, error) {
 	defer giveBack()
 
 	msg := New{Body: io.MultiReader(bytes.NewReader(d.Prefix), io.NewSectionReader(d.Body, 0, d.BodySize)), Size: size, Flags: d.Flags, Internal: d.Internal}
-	one, err := a.write(to[0], msg) // steps 1 and 2
+	one, err := a.write(msg) // steps 1 and 2
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ const smallMessage = 1 << 20
 
 // write does steps 1 and 2: the message is in tmp, and durable once renamed. Its summary is
 // worked out on the way.
-func (a *Account) write(m *Mailbox, msg New) (*arrival, error) {
+func (a *Account) write(msg New) (*arrival, error) {
 	now := a.s.cfg.Now()
 	internal := msg.Internal
 	if internal.IsZero() {
@@ -120,7 +120,7 @@ func (a *Account) write(m *Mailbox, msg New) (*arrival, error) {
 	}
 	internal = time.Unix(internal.Unix(), 0)
 	base := maildir.NewBase(now, uniqueFor(msg.EmailID), a.s.host)
-	in, err := maildir.Begin(a.fs, m.place.Load().folder, base)
+	in, err := maildir.Begin(a.fs, base)
 	if err != nil {
 		return nil, diskError(err)
 	}
@@ -198,7 +198,7 @@ func (m *Mailbox) writeAll(msgs []New) (b *batch, giveBack func(), err error) {
 		f, err := m.a.claim(1, max(msg.Size, 0), false)
 		if err == nil {
 			claims = append(claims, f)
-			arr, err = m.a.write(m, msg)
+			arr, err = m.a.write(msg)
 		}
 		if err != nil {
 			b.abandon()

@@ -29,11 +29,7 @@ type detailRow struct {
 // are gone. The slices handed out are only good until the next step.
 func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[*Details, error] {
 	return func(yield func(*Details, error) bool) {
-		if err := m.a.flush(ctx); err != nil {
-			// A full disk keeps the index from being written; what it has can still be
-			// read, and the rest be worked out.
-			m.a.s.cfg.Log.Warn("index not written", "account", m.a.name, "err", err)
-		}
+		m.a.tryFlush(ctx) // on a full disk: what the index has can still be read, the rest be worked out
 		for part := range slices.Chunk(sortedUIDs(uids), detailsAtOnce) {
 			rows, err := m.completeDetails(ctx, part)
 			if err != nil {
@@ -77,25 +73,27 @@ func (m *Mailbox) completeDetails(ctx context.Context, uids []UID) ([]detailRow,
 		return nil, err
 	}
 	var again []detailRow
+	var puts []op
 	for _, uid := range uids {
 		if _, ok := slices.BinarySearchFunc(rows, uid, detailRow.compare); ok {
 			continue
 		}
-		row, err := m.recompute(uid)
+		row, put, err := m.recompute(uid)
 		if errors.Is(err, ErrGone) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		again = append(again, row)
+		again, puts = append(again, row), append(puts, put)
 	}
 	if len(again) == 0 {
 		return rows, nil
 	}
-	if err := m.a.flush(ctx); err == nil { // it knows the threads
-		if again, err = m.readDetails(ctx, uids); err == nil && len(again) >= len(rows) {
-			return again, nil
+	if !m.a.flushFails.Load() { // else they may wait there already
+		m.a.pend(puts...)
+		if m.a.tryFlush(ctx) {
+			return m.readDetails(ctx, uids) // the index knows the threads
 		}
 	}
 	rows = append(rows, again...)
@@ -129,26 +127,25 @@ func (m *Mailbox) readDetails(ctx context.Context, uids []UID) ([]detailRow, err
 }
 
 // recompute works out a message's details from its file.
-func (m *Mailbox) recompute(uid UID) (detailRow, error) {
+func (m *Mailbox) recompute(uid UID) (detailRow, op, error) {
 	f, err := m.Open(uid)
 	if err != nil {
-		return detailRow{}, err
+		return detailRow{}, nil, err
 	}
 	defer f.Close()
 	sum, err := m.a.s.summarize(f, f.Size())
 	if err != nil {
-		return detailRow{}, fmt.Errorf("summarize UID %d: %w", uid, err)
+		return detailRow{}, nil, fmt.Errorf("summarize UID %d: %w", uid, err)
 	}
 	s := m.Snapshot()
 	pos, ok := s.Find(uid)
 	if !ok {
-		return detailRow{}, ErrGone
+		return detailRow{}, nil, ErrGone
 	}
 	_, c, k := s.at(pos)
 	base := c.base(k)
 	put := opPut{m.validity, uid, maildir.TimeOf(base), emailID(base), sum.AppendBinary(nil), referencesOf(&sum.Envelope)}
-	m.a.pend(put)
-	return detailRow{uid, put.refs.guess(put.email), put.saved, put.summary}, nil
+	return detailRow{uid, put.refs.guess(put.email), put.saved, put.summary}, put, nil
 }
 
 // ByObjectID finds messages of this mailbox by RFC 8474 EMAILID or THREADID.

@@ -3,12 +3,13 @@ package storage
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
+	"facteur/storage/message"
 	"facteur/storage/sqlite"
 )
 
@@ -42,9 +43,16 @@ func (a *Account) openFullText() {
 	a.fulltext = true
 }
 
-// foldText takes case out of text, one character at a time, for text and needle alike.
-func foldText(s string) string {
-	return strings.Map(func(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }, s)
+// tooMuch stands in the index of a message of which not all text is in it: such a message
+// is always a candidate. (A text that has these characters itself does no harm.)
+const tooMuch = "\uf8ff\uf8ff\uf8ff"
+
+// indexForm is how text goes into the index. Its tokenizer stops at a NUL.
+func indexForm(s string) string {
+	if len(s) > textLimit-utf8.UTFMax {
+		s += tooMuch
+	}
+	return strings.ReplaceAll(message.Fold(s), "\x00", " ")
 }
 
 // FullText returns the UIDs of messages that may hold the needle in one of the
@@ -81,12 +89,12 @@ func (m *Mailbox) FullText(ctx context.Context, fields TextField, needle string)
 
 // matchExpr asks for all the threes of characters in the needle; "" when it has none.
 func matchExpr(fields TextField, needle string) string {
-	runes := []rune(foldText(needle))
+	runes := []rune(message.Fold(needle))
 	if len(runes) < 3 || fields == 0 || slices.Contains(runes, utf8.RuneError) || slices.Contains(runes, 0) {
 		return ""
 	}
 	var b strings.Builder
-	b.WriteString("{" + fields.columns() + "} : (")
+	b.WriteString("({" + fields.columns() + "} : ")
 	seen := map[string]bool{}
 	for i := 0; i+3 <= len(runes) && len(seen) < 64; i++ {
 		three := string(runes[i : i+3])
@@ -99,8 +107,7 @@ func matchExpr(fields TextField, needle string) string {
 		seen[three] = true
 		b.WriteString(`"` + strings.ReplaceAll(three, `"`, `""`) + `"`)
 	}
-	b.WriteString(")")
-	return b.String()
+	return b.String() + `) OR "` + tooMuch + `"`
 }
 
 // indexedUpTo is the UID up to which the full-text index has been filled.
@@ -158,13 +165,16 @@ func (m *Mailbox) indexSome(ctx context.Context) (more bool, err error) {
 // textOf reads the text of a message, to be indexed.
 func (m *Mailbox) textOf(uid UID) (indexedText, bool) {
 	f, err := m.Open(uid)
-	if err != nil {
-		return indexedText{}, false // gone meanwhile
+	if err == nil {
+		defer f.Close()
+		var t message.SearchText
+		if t, err = m.a.s.extract(f, f.Size(), textLimit); err == nil {
+			return indexedText{uid, indexForm(t.Subject), indexForm(t.Addresses), indexForm(t.Body)}, true
+		}
 	}
-	defer f.Close()
-	t, err := m.a.s.extract(f, f.Size(), textLimit)
-	if err != nil {
-		m.a.s.cfg.Log.Warn("text not indexed", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "err", err)
+	if errors.Is(err, ErrGone) {
+		return indexedText{}, false
 	}
-	return indexedText{uid, foldText(t.Subject), foldText(t.Addresses), foldText(t.Body)}, true
+	m.a.s.cfg.Log.Warn("text not indexed", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "err", err)
+	return indexedText{uid, tooMuch, tooMuch, tooMuch}, true
 }

@@ -302,9 +302,19 @@ func (a *Account) flushIfMany(ctx context.Context) {
 	if n < flushNow {
 		return
 	}
-	if err := a.flush(context.WithoutCancel(ctx)); err != nil {
-		a.s.cfg.Log.Warn("index not written", "account", a.name, "err", err)
+	a.tryFlush(context.WithoutCancel(ctx))
+}
+
+// tryFlush flushes, and logs the first of several errors in a row.
+func (a *Account) tryFlush(ctx context.Context) bool {
+	err := a.flush(ctx)
+	if err != nil && ctx.Err() != nil {
+		return false
 	}
+	if failed := a.flushFails.Swap(err != nil); err != nil && !failed {
+		a.s.cfg.Log.Error("index not written; it is tried again, and the mail is safe", "account", a.name, "err", err)
+	}
+	return err == nil
 }
 
 // flush writes all changes to the index. It must not be called with a mailbox's lock

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -22,6 +23,7 @@ type Mailbox struct {
 	snap     atomic.Pointer[Snapshot] // nil: not loaded
 	listed   atomic.Pointer[listing]
 	refs     atomic.Int32
+	used     atomic.Int64 // when it was last given back, in Unix seconds
 	gone     atomic.Bool
 	indexed  atomic.Uint32 // the full-text index is known to reach up to this UID
 
@@ -56,7 +58,10 @@ type listing struct {
 }
 
 // Release gives back what Account.Mailbox handed out.
-func (m *Mailbox) Release() { m.refs.Add(-1) }
+func (m *Mailbox) Release() {
+	m.used.Store(time.Now().Unix())
+	m.refs.Add(-1)
+}
 
 // Name is the mailbox's name now: a rename changes it.
 func (m *Mailbox) Name() string { return m.place.Load().name }
@@ -299,7 +304,16 @@ func (m *Mailbox) closeDown() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.snap.Load()
-	if s == nil || m.gone.Load() || m.info.UIDBound == uint32(s.UIDNext) {
+	if s == nil || m.gone.Load() {
+		return nil
+	}
+	return m.exactBound(s)
+}
+
+// exactBound makes the text file's bound UIDNEXT itself, so that it doesn't jump when
+// the table is loaded again.
+func (m *Mailbox) exactBound(s *Snapshot) error {
+	if m.info.UIDBound == uint32(s.UIDNext) {
 		return nil
 	}
 	m.info.UIDBound = uint32(s.UIDNext)

@@ -9,12 +9,15 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"facteur/storage/maildir"
+	"facteur/storage/sqlite"
 )
 
 const (
-	flushEvery  = time.Second            // how long changes wait for the index at most
-	settleNews  = 20 * time.Millisecond  // how long news of other programs are collected
-	idleAccount = 5 * time.Minute        // an account nobody uses is closed after
+	flushEvery  = time.Second           // how long changes wait for the index at most
+	settleNews  = 20 * time.Millisecond // how long news of other programs are collected
+	idleAccount = 5 * time.Minute       // an account or mailbox nobody uses is closed after
+	tidyEvery   = time.Hour
+	keepGone    = 90 * 24 * time.Hour    // expunged UIDs are remembered
 	textPause   = 200 * time.Millisecond // between looks for text to index
 )
 
@@ -90,9 +93,7 @@ func (s *Store) openAccounts() []*Account {
 
 func (s *Store) flushAll(ctx context.Context) {
 	for _, a := range s.openAccounts() {
-		if err := a.flush(ctx); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Error("index not written", "account", a.name, "err", err)
-		}
+		a.tryFlush(ctx)
 		a.refs.Add(-1)
 	}
 }
@@ -103,6 +104,13 @@ func (s *Store) housekeep(ctx context.Context, w *watcher) {
 		for _, m := range a.allMailboxes() {
 			if err := m.settle(ctx); err != nil && ctx.Err() == nil && !m.Gone() {
 				s.cfg.Log.Warn("messages not moved from new to cur", "account", a.name, "mailbox", m.Name(), "err", err)
+			}
+			m.unload(time.Now())
+		}
+		if s.cfg.Now().Sub(a.tidied) > tidyEvery {
+			a.tidied = s.cfg.Now()
+			if err := a.tidy(ctx); err != nil && ctx.Err() == nil {
+				s.cfg.Log.Warn("old rows of the index not removed", "account", a.name, "err", err)
 			}
 		}
 		a.refs.Add(-1)
@@ -132,6 +140,43 @@ func (s *Store) closeIdle(w *watcher) {
 		}
 		sl.mu.Unlock()
 	}
+}
+
+// tidy forgets what was expunged long ago.
+func (a *Account) tidy(ctx context.Context) error {
+	old := a.s.cfg.Now().Add(-keepGone).UnixMicro()
+	return a.db.Load().Write(ctx, func(tx *sqlite.Tx) error {
+		res, err := tx.Exec("DELETE FROM gone WHERE modseq<?", old)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); n == 0 || err != nil {
+			return err
+		}
+		_, err = tx.Exec("UPDATE mailbox SET since=max(since, ?)", old)
+		return err
+	})
+}
+
+// unload takes the table out of memory, if nobody has used the mailbox for a while.
+func (m *Mailbox) unload(now time.Time) {
+	if m.refs.Load() != 0 || m.snap.Load() == nil || now.Sub(time.Unix(m.used.Load(), 0)) < idleAccount {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.a.flushMu.Lock()
+	defer m.a.flushMu.Unlock()
+	s := m.snap.Load()
+	if s == nil || m.refs.Load() != 0 || s != m.flushed {
+		return
+	}
+	if err := m.exactBound(s); err != nil {
+		m.a.s.cfg.Log.Warn("mailbox stays in memory", "account", m.a.name, "mailbox", m.Name(), "err", err)
+		return
+	}
+	m.snap.Store(nil)
+	m.flushed, m.flags = nil, nil
 }
 
 // indexTexts fills the full-text indexes, a few messages at a time.

@@ -207,7 +207,7 @@ func (m *Mailbox) linkOrCopy(t transit) error {
 	if err != nil {
 		return err
 	}
-	in, err := maildir.Begin(m.a.fs, m.place.Load().folder, maildir.NewBase(st.ModTime(), maildir.NewUnique(), m.a.s.host))
+	in, err := maildir.Begin(m.a.fs, maildir.NewBase(st.ModTime(), maildir.NewUnique(), m.a.s.host))
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 // How a message becomes durable. Each step is one call on FS; what a crash (a kill, or a
 // power cut that loses all that was not synced) leaves after it:
 //
-//  1. Create tmp/BASE and write. Left: a file in tmp, which SweepTmp removes. Nobody
+//  1. Create tmp/BASE, in INBOX's tmp whatever the mailbox (it is never renamed), and write. Left: a file in tmp, which SweepTmp removes. Nobody
 //     has been told of the message.
 //  2. Set its time to INTERNALDATE, then sync the file. Left: the same. The sync comes before
 //     the rename: the other way round a power cut could leave a whole name with
@@ -42,8 +42,8 @@ type Incoming struct {
 }
 
 // Begin does step 1.
-func Begin(fsys FS, folder, base string) (*Incoming, error) {
-	name := Join(folder, string(Tmp), base)
+func Begin(fsys FS, base string) (*Incoming, error) {
+	name := string(Tmp) + "/" + base
 	f, err := fsys.Create(name)
 	if err != nil {
 		return nil, fmt.Errorf("create in tmp: %w", err)
