@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"hash"
 	"io"
+	"slices"
 )
 
 // bodySpec is what a signature says of the body it covers.
@@ -36,7 +37,7 @@ func hashBodies(body io.Reader, specs []bodySpec) (map[bodySpec]bodySum, error) 
 		}
 	}
 	squeezer := wspSqueezer{out: &relaxed}
-	buf := make([]byte, 32<<10)
+	buf := make([]byte, 16<<10)
 	for len(sinks) > 0 {
 		n, err := body.Read(buf)
 		if len(simple.sinks) > 0 {
@@ -148,7 +149,7 @@ type wspSqueezer struct {
 }
 
 func (q *wspSqueezer) write(p []byte) {
-	buf := q.buf[:0]
+	buf := slices.Grow(q.buf[:0], len(p)+3)
 	for i := 0; i < len(p); {
 		c := p[i]
 		if q.cr {

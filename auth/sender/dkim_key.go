@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"facteur/mta/dns"
 )
@@ -120,7 +121,8 @@ type keyAnswer struct {
 	err     error
 }
 
-// lookUpKeys asks for the keys of all signatures at the same time, each name once.
+// lookUpKeys asks for the keys of all signatures at the same time, each name once. What it returns for a name
+// waits for the answer; it may be called again.
 func lookUpKeys(ctx context.Context, resolver *dns.Resolver, sigs []*signature) map[string]func() keyAnswer {
 	answers := make(map[string]func() keyAnswer)
 	for _, s := range sigs {
@@ -128,21 +130,16 @@ func lookUpKeys(ctx context.Context, resolver *dns.Resolver, sigs []*signature) 
 		if s.err != nil || answers[name] != nil {
 			continue
 		}
-		done := make(chan keyAnswer, 1)
-		go func() {
+		wait := async(func() keyAnswer {
 			ans, err := resolver.TXT(ctx, name)
-			done <- keyAnswer{ans.Records, err}
-		}()
-		answers[name] = func() keyAnswer {
-			a := <-done
-			done <- a
-			return a
-		}
+			return keyAnswer{ans.Records, err}
+		})
+		answers[name] = sync.OnceValue(wait)
 	}
 	return answers
 }
 
-// verifyWith checks a signature over a digest with one key. An error says why it can't be done.
+// verify returns nil when sig is this key's signature over the digest.
 func (k *dkimKey) verify(digest, sig []byte) error {
 	switch public := k.public.(type) {
 	case *rsa.PublicKey:

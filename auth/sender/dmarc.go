@@ -92,13 +92,13 @@ func (rec dmarcRecord) policyFor(below, exists bool) string {
 	if below && !exists && rec.np != "" {
 		policy = rec.np
 	}
-	if rec.testing { // RFC 9989 4.7: t=y, one step less
-		policy = map[string]string{PolicyReject: PolicyQuarantine}[policy]
-		if policy == "" {
-			policy = PolicyNone
-		}
+	switch {
+	case !rec.testing:
+		return policy
+	case policy == PolicyReject: // RFC 9989 4.7: t=y, one step less
+		return PolicyQuarantine
 	}
-	return policy
+	return PolicyNone
 }
 
 // walkStep is what one query of a tree walk found; rec is nil without a record.

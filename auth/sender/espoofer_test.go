@@ -20,7 +20,8 @@ import (
 //	want      what the Verdict has to say
 //	why.txt   what the forger is after
 //
-// so that adding one needs no Go.
+// so that adding one needs no Go. The private keys behind the signatures are gone: a new case that needs a
+// signature brings the record of its own key in its zone.
 func TestEspoofer(t *testing.T) {
 	cases, err := filepath.Glob("testdata/espoofer/[0-9]*")
 	if err != nil || len(cases) == 0 {

@@ -41,8 +41,12 @@ func records(kr *Keyring) *dkim.VerifyOptions {
 	}}
 }
 
-func TestSignVerifiesWithTheLibrary(t *testing.T) {
+func TestSignVerifiesWithTheLibraryAndWithUs(t *testing.T) {
 	kr := testKeyring(t)
+	zone := ""
+	for _, k := range kr.List("") {
+		zone += k.ZoneLine() + "\n"
+	}
 	header := "From : Alice\t<alice@example.org>\r\nSubject:  folded\r\n\t \r\n  text \r\nTo: bob@example.net\r\nX-Other: not signed\r\n\r\n"
 	for name, body := range map[string]string{
 		"text":           "Hello,\r\n\r\n  blanks \t  at the end \t\r\n\r\n\r\n",
@@ -63,6 +67,11 @@ func TestSignVerifiesWithTheLibrary(t *testing.T) {
 			for _, v := range verified {
 				if v.Err != nil {
 					t.Errorf("%+v: %v\n%s", v, v.Err, lines)
+				}
+			}
+			for _, d := range verifyMail(t, zone, string(lines)+strings.TrimSuffix(header, "\r\n"), body).DKIM {
+				if d.Result != ResultPass {
+					t.Errorf("%+v", d)
 				}
 			}
 			for line := range strings.SplitSeq(string(lines), "\r\n") {

@@ -35,7 +35,7 @@ func parseMacros(s string, explanation bool) ([]macro, error) {
 			s = s[i:]
 		}
 		if len(s) < 2 {
-			return nil, fmt.Errorf("a lone %%")
+			return nil, errors.New("a lone %")
 		}
 		if text, ok := map[byte]string{'%': "%", '_': " ", '-': "%20"}[s[1]]; ok {
 			list = append(list, macro{text: text})
@@ -44,7 +44,7 @@ func parseMacros(s string, explanation bool) ([]macro, error) {
 		}
 		end := strings.IndexByte(s, '}')
 		if s[1] != '{' || end < 0 {
-			return nil, fmt.Errorf("a lone %%")
+			return nil, errors.New("a lone %")
 		}
 		m, err := parseMacro(s[2:end], explanation)
 		if err != nil {
@@ -63,11 +63,11 @@ func parseMacro(s string, explanation bool) (macro, error) {
 		letters += "crt"
 	}
 	if s == "" {
-		return macro{}, fmt.Errorf("an empty macro")
+		return macro{}, errors.New("an empty macro")
 	}
 	m := macro{letter: s[0] | 0x20, escape: 'A' <= s[0] && s[0] <= 'Z', delims: "."}
 	if !isAlpha(s[0]) || strings.IndexByte(letters, m.letter) < 0 {
-		return m, fmt.Errorf("no such macro")
+		return m, errors.New("no such macro")
 	}
 	s = s[1:]
 	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
@@ -77,7 +77,7 @@ func parseMacro(s string, explanation bool) (macro, error) {
 			n = 128 // more than any name has
 		}
 		if n == 0 {
-			return m, fmt.Errorf("zero parts to keep")
+			return m, errors.New("zero parts to keep")
 		}
 		m.keep = n
 		s = s[digits:]
@@ -87,7 +87,7 @@ func parseMacro(s string, explanation bool) (macro, error) {
 		s = s[1:]
 	}
 	if strings.Trim(s, ".-+,/_=") != "" {
-		return m, fmt.Errorf("bad delimiter")
+		return m, errors.New("bad delimiter")
 	}
 	if s != "" {
 		m.delims = s
@@ -108,7 +108,7 @@ func checkDomainSpec(s string) error {
 		return err
 	}
 	if len(list) == 0 {
-		return fmt.Errorf("an empty domain")
+		return errors.New("an empty domain")
 	}
 	if list[len(list)-1].letter != 0 || strings.HasSuffix(s, "%%") || strings.HasSuffix(s, "%_") || strings.HasSuffix(s, "%-") {
 		return nil
@@ -116,7 +116,7 @@ func checkDomainSpec(s string) error {
 	name := strings.TrimSuffix(s, ".")
 	dot := strings.LastIndexByte(name, '.')
 	if dot < 0 || !isLDHName(name[dot+1:]) || isDigits(name[dot+1:]) {
-		return fmt.Errorf("a domain without a top-level label")
+		return errors.New("a domain without a top-level label")
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package sender
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -59,13 +60,13 @@ func (rec *spfRecord) addModifier(name, value string) error {
 	// RFC 7208 12: name = ALPHA *( ALPHA / DIGIT / "-" / "_" / "." )
 	for i := 0; i < len(name); i++ {
 		if c := name[i]; !isAlpha(c) && (i == 0 || !isDigit(c) && strings.IndexByte("-_.", c) < 0) {
-			return fmt.Errorf("bad name of a modifier")
+			return errors.New("bad name of a modifier")
 		}
 	}
 	var to *string
 	switch strings.ToLower(name) {
 	case "":
-		return fmt.Errorf("a modifier without a name")
+		return errors.New("a modifier without a name")
 	case "redirect":
 		to = &rec.redirect
 	case "exp":
@@ -74,7 +75,7 @@ func (rec *spfRecord) addModifier(name, value string) error {
 		return checkMacros(value, false)
 	}
 	if *to != "" {
-		return fmt.Errorf("comes twice")
+		return errors.New("comes twice")
 	}
 	*to = value
 	return checkDomainSpec(value)
@@ -96,7 +97,7 @@ func parseMechanism(text string) (spfTerm, error) {
 	switch t.mechanism {
 	case "all":
 		if rest != "" {
-			err = fmt.Errorf("takes no argument")
+			err = errors.New("takes no argument")
 		}
 		return t, err
 	case "ip4", "ip6":
@@ -108,17 +109,17 @@ func parseMechanism(text string) (spfTerm, error) {
 		}
 	case "include", "exists":
 		if rest == "" {
-			return t, fmt.Errorf("lacks its domain")
+			return t, errors.New("lacks its domain")
 		}
 	case "ptr":
 	default:
-		return t, fmt.Errorf("no such mechanism")
+		return t, errors.New("no such mechanism")
 	}
 	if rest == "" {
 		return t, nil
 	}
 	if rest[0] != ':' {
-		return t, fmt.Errorf("bad argument")
+		return t, errors.New("bad argument")
 	}
 	t.domain = rest[1:]
 	return t, checkDomainSpec(t.domain)
@@ -129,7 +130,7 @@ func parseNetwork(mechanism, s string) (netip.Prefix, error) {
 	addrText, lenText, hasLen := strings.Cut(strings.TrimPrefix(s, ":"), "/")
 	addr, err := netip.ParseAddr(addrText)
 	if err != nil || s[0] != ':' || addr.Zone() != "" || addr.Is4() != (mechanism == "ip4") {
-		return netip.Prefix{}, fmt.Errorf("bad address")
+		return netip.Prefix{}, errors.New("bad address")
 	}
 	bits := addr.BitLen()
 	if hasLen {
@@ -161,7 +162,7 @@ func (t *spfTerm) cutCIDR(s string) (string, error) {
 func parseCIDR(s string, most int) (int, error) {
 	n, err := strconv.Atoi(s)
 	if err != nil || !isDigits(s) || n > most || len(s) > 1 && s[0] == '0' {
-		return 0, fmt.Errorf("bad prefix length")
+		return 0, errors.New("bad prefix length")
 	}
 	return n, nil
 }

@@ -27,6 +27,7 @@ func wireName(name string) (string, error) {
 		return "", errTooLong
 	}
 	var out strings.Builder
+	out.Grow(len(name) + 1)
 	size := 1 // octets on the wire: RFC 1035 2.3.4 has 255 at most
 	for label := range strings.SplitSeq(name, ".") {
 		if !isASCII(label) {
