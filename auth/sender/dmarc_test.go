@@ -267,7 +267,7 @@ func TestLookupsOfAMessage(t *testing.T) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	want := []string{"PTR 1.2.0.192.in-addr.arpa.", "TXT _dmarc.example.org", "TXT example.org", "TXT mail.example.org", "TXT sel._domainkey.example.org"}
+	want := []string{"PTR 1.2.0.192.in-addr.arpa", "TXT _dmarc.example.org", "TXT example.org", "TXT mail.example.org", "TXT sel._domainkey.example.org"}
 	if !slices.Equal(names, want) {
 		t.Errorf("%q", names)
 	}

@@ -171,7 +171,7 @@ func (r *Resolver) PTR(ctx context.Context, addr netip.Addr) (Answer[string], er
 	if err != nil {
 		return Answer[string]{}, &Error{Name: addr.String(), Type: "PTR", Kind: Invalid, Err: err}
 	}
-	return lookup(ctx, r, name, mdns.TypePTR, func(rr mdns.RR) (string, bool) {
+	return lookup(ctx, r, strings.TrimSuffix(name, "."), mdns.TypePTR, func(rr mdns.RR) (string, bool) {
 		p, ok := rr.(*mdns.PTR)
 		if !ok {
 			return "", false
