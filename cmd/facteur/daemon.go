@@ -66,7 +66,9 @@ func (d *Daemon) open(deps Deps) error {
 	d.service.Certs = d.parts.certs
 	d.service.Info.Running, d.service.Info.Started = true, deps.Now()
 	d.serveAdmin()
-	d.serveIMAP(deps)
+	if err := d.serveIMAP(deps); err != nil {
+		return err
+	}
 	if err := d.servePOP3(); err != nil {
 		return err
 	}
@@ -145,6 +147,9 @@ func (d *Daemon) close() error {
 	}
 	return d.parts.close()
 }
+
+// incoming is the folder below the data folder for large messages on their way in.
+const incoming = "incoming"
 
 // shutdownGrace is how long transactions may go on after the end has been asked for.
 const shutdownGrace = 30 * time.Second

@@ -3,28 +3,38 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"facteur/imap"
 )
 
 // serveIMAP adds the IMAP engine, in the clear with STARTTLS and with TLS from the start.
-func (d *Daemon) serveIMAP(deps Deps) {
+func (d *Daemon) serveIMAP(deps Deps) error {
 	config := d.parts.certs.Client("imap")
 	all := d.listeners[serviceIMAP]
 	for _, l := range d.listeners[serviceIMAPS] {
 		all = append(all, tls.NewListener(l, config))
 	}
 	if len(all) == 0 {
-		return
+		return nil
+	}
+	spool := filepath.Join(d.cfg.Data, incoming, "imap")
+	// What a crash has left there is nobody's.
+	if err := errors.Join(os.RemoveAll(spool), os.MkdirAll(spool, 0o700)); err != nil {
+		return fmt.Errorf("spool folder: %w", err)
 	}
 	server := imap.New(imap.Config{
 		Log: d.log, Now: deps.Now, Store: d.parts.store, Auth: d.parts.directory, TLS: config,
 		NoCaps:    d.noCaps,
-		PlainAuth: d.cfg.Submit.PlainAuth, Version: buildVersion(),
+		PlainAuth: d.cfg.Submit.PlainAuth, Version: buildVersion(), SpoolDir: spool,
 		MaxMessage: int64(d.cfg.Limits.MessageSize), MaxPerAddr: orNoLimit(d.cfg.Limits.IMAPPerAddress),
 		MaxPerUser: orNoLimit(2 * d.cfg.Limits.IMAPPerAddress), Grace: shutdownGrace,
 	})
 	d.serving = append(d.serving, func(ctx context.Context) error { return server.Serve(ctx, all...) })
+	return nil
 }
 
 // orNoLimit turns the configuration's 0, no limit, into a room's -1.
