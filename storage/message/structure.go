@@ -31,6 +31,16 @@ type stop struct {
 	level   int
 	final   bool // "--boundary--"
 	end, lf int64
+	ending  int // length of that line end
+}
+
+// withEnding gives the line end before the boundary to what it ends. Dovecot does so with
+// an embedded message that is only a header, so that the header is whole.
+func (s stop) withEnding() stop {
+	if s.ending > 0 {
+		s.end, s.lf, s.ending = s.end+int64(s.ending), s.lf+1, 0
+	}
+	return s
 }
 
 // part reads a header and its body. envelope is where the fields of IMAP's ENVELOPE
@@ -43,6 +53,9 @@ func (p *structureParser) part(envelope *Envelope, typ, subtype string, depth in
 	part.BodyStart = p.in.pos
 	if ended {
 		// The boundary follows the header without a blank line: the body is empty.
+		if envelope != nil {
+			by = by.withEnding()
+		}
 		part.BodyStart = max(by.end, part.Start)
 	}
 	lf := p.in.lf
@@ -70,7 +83,11 @@ func (p *structureParser) part(envelope *Envelope, typ, subtype string, depth in
 	case !ended:
 		by = p.body()
 	}
-	if by.end < part.BodyStart && part.Envelope == nil {
+	switch {
+	case by.end >= part.BodyStart:
+	case envelope != nil:
+		by = by.withEnding()
+	case part.Envelope == nil:
 		// The blank line after the header was the line end that belongs to the boundary.
 		part.BodyStart = max(by.end, part.Start)
 	}
@@ -172,7 +189,7 @@ func (p *structureParser) boundary(line []byte, ending int) (by stop, ok bool) {
 	if best < 0 {
 		return stop{}, false
 	}
-	by = stop{level: best, end: p.in.pos - int64(len(line)) - int64(ending), lf: p.in.lf}
+	by = stop{level: best, end: p.in.pos - int64(len(line)) - int64(ending), lf: p.in.lf, ending: ending}
 	by.final = bytes.HasPrefix(line[len(p.boundaries[best]):], []byte("--"))
 	if lineEnd(line) > 0 {
 		by.lf--
