@@ -163,7 +163,7 @@ func (d *Directory) sweep(ctx context.Context) {
 		return s.same(a, app) && (app == nil || !app.expired(now))
 	})
 	if err := d.notes.flush(ctx, d.db, now); err != nil {
-		d.cfg.Log.Error("last logins were not written down", "err", err)
+		d.cfg.Log.Error("last logins were not written down", "error", err)
 	}
 }
 

@@ -51,7 +51,7 @@ func (d *Directory) checkPassword(ctx context.Context, s *snapshot, acct *accoun
 	}
 	if stale {
 		if err := d.rehash(ctx, acct, secret); err != nil {
-			d.cfg.Log.Warn("a password's hash was not renewed", "account", acct.Name, "err", err)
+			d.cfg.Log.Warn("a password's hash was not renewed", "account", acct.Name, "error", err)
 		}
 	}
 	d.recent.add(acct, secret, d.cfg.Now())

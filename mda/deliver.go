@@ -42,7 +42,7 @@ func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient,
 
 	results := make([]mta.Result, len(to))
 	for i, r := range p.routes {
-		results[i] = mta.Result{To: r.to, At: a.cfg.Now()}
+		results[i] = mta.Result{To: r.to, At: a.cfg.Now(), Relayed: len(r.remote) > 0}
 		if err := a.settle(ctx, m, r); err != nil {
 			results[i].Err = replyFor(err)
 		}
@@ -86,14 +86,14 @@ func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel, junk bool)
 }
 
 // queue adds a message with an ID of its own for the addresses that a recipient leads to. They inherit its
-// DSN parameters (RFC 3461 5.2.7).
+// DSN parameters but for SUCCESS, which is answered here, once, with "relayed" (RFC 3461 5.2.7).
 func (a *Agent) queue(ctx context.Context, m *mta.Message, rcpt mta.Recipient, from message.AddrSpec, targets []message.AddrSpec) error {
 	next := *m
 	next.ID = mta.NewID()
 	next.Env.MailFrom = from
 	next.Env.To = make([]mta.Recipient, len(targets))
 	for i, t := range targets {
-		next.Env.To[i] = mta.Recipient{Address: t, ORCPT: rcpt.ORCPT, Notify: rcpt.Notify}
+		next.Env.To[i] = mta.Recipient{Address: t, ORCPT: rcpt.ORCPT, Notify: withoutSuccess(rcpt.Notify)}
 		next.Env.UTF8 = next.Env.UTF8 || t.NeedsUTF8()
 	}
 	next.Prefix = slices.Concat(deliveredTo([]message.AddrSpec{rcpt.Address}), m.Prefix)
@@ -102,6 +102,13 @@ func (a *Agent) queue(ctx context.Context, m *mta.Message, rcpt mta.Recipient, f
 	}
 	a.cfg.Log.Info("sent on", "id", m.ID, "as", next.ID, "from", from.String(), "to", rcpt.Address.String(), "targets", targets)
 	return nil
+}
+
+func withoutSuccess(n mta.Notify) mta.Notify {
+	if n == mta.NotifySuccess {
+		return mta.NotifyNever // the zero value would ask for more than the sender did
+	}
+	return n &^ mta.NotifySuccess
 }
 
 // settle finds out how a recipient ended. Where only a part of what it leads to has the message, the queue

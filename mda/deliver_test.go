@@ -275,6 +275,25 @@ func TestReversePathOfOursStays(t *testing.T) {
 	w.want(w.queue.msgs[1].Env.MailFrom, message.AddrSpec{})
 }
 
+func TestSuccessIsReportedOnce(t *testing.T) {
+	w := newWorld(t)
+	w.alias("boss@example.org", "me@away.test", "alice@example.org")
+	for notify, want := range map[mta.Notify]mta.Notify{
+		0: 0, mta.NotifyNever: mta.NotifyNever, mta.NotifySuccess: mta.NotifyNever,
+		mta.NotifySuccess | mta.NotifyFailure | mta.NotifyDelay: mta.NotifyFailure | mta.NotifyDelay,
+	} {
+		w.queue.msgs = nil
+		to := []mta.Recipient{{Address: address(t, "boss@example.org"), Notify: notify}, {Address: address(t, "alice@example.org"), Notify: notify}}
+		results := w.agent.Transport().Deliver(t.Context(), w.message("sender@else.test", text), to)
+		if !results[0].Relayed || results[1].Relayed {
+			t.Errorf("relayed: %v, %v", results[0].Relayed, results[1].Relayed)
+		}
+		if got := w.queue.msgs[0].Env.To[0].Notify; got != want {
+			t.Errorf("NOTIFY=%s went on as %s", notify, got)
+		}
+	}
+}
+
 func TestForwardingLoopEnds(t *testing.T) {
 	w := newWorld(t)
 	w.alias("boss@example.org", "me@away.test", "alice@example.org")

@@ -15,7 +15,7 @@ func (s *Site) ready(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	if s.cfg.Ready != nil {
 		if err := s.cfg.Ready(ctx); err != nil {
-			s.cfg.Log.Warn("not ready", "err", err)
+			s.cfg.Log.Warn("not ready", "error", err)
 			plainText(w, http.StatusServiceUnavailable, "not ready")
 			return
 		}

@@ -221,7 +221,7 @@ func (s *Site) Serve(ctx context.Context, l net.Listener, h http.Handler) error 
 func (s *Site) render(w http.ResponseWriter, contentType, name string, data any) {
 	var b strings.Builder
 	if err := s.templates.ExecuteTemplate(&b, name, data); err != nil {
-		s.cfg.Log.Error("web page was not made", "page", name, "err", err)
+		s.cfg.Log.Error("web page was not made", "page", name, "error", err)
 		http.Error(w, "A fault on our side.", http.StatusInternalServerError)
 		return
 	}

@@ -79,7 +79,7 @@ func newACME(cfg Config) (*acmeSource, error) {
 	for _, h := range s.hosts {
 		_, err := s.magic.CacheManagedCertificate(context.Background(), h)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			cfg.Log.Warn("a certificate on disk can't be used: another will be obtained", "host", h, "err", err)
+			cfg.Log.Warn("a certificate on disk can't be used: another will be obtained", "host", h, "error", err)
 		}
 	}
 	return s, nil
@@ -107,7 +107,7 @@ func (s *acmeSource) event(_ context.Context, event string, data map[string]any)
 		s.log.Info("certificate obtained", "host", host, "renewal", data["renewal"], "issuer", data["issuer"])
 	case "cert_failed":
 		s.problems[host] = fmt.Sprint(data["error"])
-		s.log.Warn("certificate not obtained: the old or a self-signed one is shown", "host", host, "renewal", data["renewal"], "err", data["error"])
+		s.log.Warn("certificate not obtained: the old or a self-signed one is shown", "host", host, "renewal", data["renewal"], "error", data["error"])
 	}
 	return nil
 }

@@ -124,7 +124,7 @@ func (m *Manager) renewOwn(ctx context.Context) error {
 			}
 			entries, err := m.firstEntries()
 			if err != nil {
-				m.cfg.Log.Error("our own certificate was not renewed", "err", err)
+				m.cfg.Log.Error("our own certificate was not renewed", "error", err)
 				continue
 			}
 			m.local.Store(&entries)

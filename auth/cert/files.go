@@ -57,7 +57,7 @@ func (m *Manager) watchFiles(ctx context.Context) error {
 	defer w.Close()
 	for _, p := range m.cfg.Files {
 		if err := errors.Join(w.Add(filepath.Dir(p.Cert)), w.Add(filepath.Dir(p.Key))); err != nil {
-			m.cfg.Log.Warn("certificate files are not watched: reload by hand", "file", p.Cert, "err", err)
+			m.cfg.Log.Warn("certificate files are not watched: reload by hand", "file", p.Cert, "error", err)
 		}
 	}
 	quiet := time.NewTimer(0) // what changed since New is read at once
@@ -67,7 +67,7 @@ func (m *Manager) watchFiles(ctx context.Context) error {
 		case <-w.Events:
 			quiet.Reset(settle)
 		case err := <-w.Errors:
-			m.cfg.Log.Warn("certificate files: the watch failed", "err", err)
+			m.cfg.Log.Warn("certificate files: the watch failed", "error", err)
 			quiet.Reset(settle)
 		case <-quiet.C:
 			m.reloadIfChanged()
@@ -81,7 +81,7 @@ func (m *Manager) watchFiles(ctx context.Context) error {
 func (m *Manager) reloadIfChanged() {
 	before := *m.local.Load()
 	if err := m.Reload(); err != nil {
-		m.cfg.Log.Error("certificate files were not reloaded: the old certificates stay", "err", err)
+		m.cfg.Log.Error("certificate files were not reloaded: the old certificates stay", "error", err)
 		return
 	}
 	for i, e := range *m.local.Load() {
