@@ -79,6 +79,9 @@ func (a *Account) open(ctx context.Context) error {
 	if err := a.readTree(); err != nil {
 		return err
 	}
+	if err := a.sweepDeleted(); err != nil {
+		return err
+	}
 	for _, m := range a.allMailboxes() {
 		if err := maildir.SweepTmp(a.fs, m.place.Load().folder, a.s.cfg.Now()); err != nil {
 			return fmt.Errorf("sweep tmp of %q: %w", m.Name(), err)

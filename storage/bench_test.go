@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -56,7 +57,10 @@ func benchAccount(b *testing.B) *Account {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { a.Release(); s.Close() })
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	b.Cleanup(func() { cancel(); <-done; a.Release(); s.Close() })
 	return a
 }
 

@@ -25,27 +25,17 @@ func (m *Mailbox) Store(ctx context.Context, uids []UID, op FlagOp, flags Flags,
 		return res, err
 	}
 	s, modseq := m.base(), m.nextModSeq()
-	subs := map[maildir.Sub]bool{}
-	done := 0
-	for i, pos := range plan.positions {
-		r, c, k := s.at(pos)
-		is := *r
-		is.set = plan.sets[i]
-		base := c.base(k)
-		if err = m.a.fs.Rename(m.path(s.nameOf(r, base)), m.path(s.nameOf(&is, base))); err != nil {
-			break
-		}
-		subs[subOf(is.set)] = true
-		done++
-	}
+	done, err := m.renameAll(s, plan)
 	// What was renamed is so, even when a later one failed.
-	n := s.changed(plan.positions[:done], func(k int, r *rec) { r.set, r.modseq = plan.sets[k], modseq })
+	n := s.changed(done.positions, func(k int, r *rec) { r.set, r.modseq = done.sets[k], modseq })
 	m.publish(n)
-	if serr := m.syncSubs(subs); err == nil {
-		err = serr
+	if len(done.positions) > 0 {
+		if serr := m.syncSubs(map[maildir.Sub]bool{maildir.Cur: true}); err == nil {
+			err = serr
+		}
 	}
 	m.touched()
-	for _, pos := range plan.positions[:done] {
+	for _, pos := range done.positions {
 		res.Changed = append(res.Changed, n.At(pos))
 	}
 	m.a.wake()
@@ -58,6 +48,25 @@ func (m *Mailbox) Store(ctx context.Context, uids []UID, op FlagOp, flags Flags,
 type storePlan struct {
 	positions []int
 	sets      []uint32
+}
+
+// renameAll gives files the names of their new flags, and returns what it did.
+func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, err error) {
+	for i, pos := range plan.positions {
+		r, c, k := s.at(pos)
+		is := *r
+		is.set = plan.sets[i]
+		base := c.base(k)
+		err := m.a.fs.Rename(m.path(s.nameOf(r, base)), m.path(s.nameOf(&is, base)))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another program was faster; the next look at the folder sees it
+		}
+		if err != nil {
+			return done, err
+		}
+		done.positions, done.sets = append(done.positions, pos), append(done.sets, is.set)
+	}
+	return done, nil
 }
 
 // planStore works out which messages get which flags.

@@ -91,13 +91,13 @@ func (m *Mailbox) commitAll(ctx context.Context, queue []*batch) {
 			return
 		}
 	}
-	m.publish(m.base().with(rows))
-	m.touched()
 	for _, b := range queue {
 		if b.err == nil {
 			m.pendArrivals(b)
 		}
 	}
+	m.publish(m.base().with(rows))
+	m.touched()
 	m.a.wake()
 }
 

@@ -145,7 +145,10 @@ func (a *Account) fill(in *maildir.Incoming, msg New) (*message.Summary, error) 
 			return nil, err
 		}
 		if msg.Size >= 0 && in.Size != msg.Size {
-			return nil, io.ErrUnexpectedEOF
+			return nil, fmt.Errorf("message of %d octets has %d: %w", msg.Size, in.Size, io.ErrUnexpectedEOF)
+		}
+		if in.Size > maxMessage {
+			return nil, fmt.Errorf("message of %d octets: %w", in.Size, ErrLimit)
 		}
 		return a.s.summarize(in, in.Size)
 	}

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -135,6 +136,98 @@ func TestRule3NamesOfDovecotAreAdopted(t *testing.T) {
 		t.Fatalf("%d %+v %+v", snap.Len(), snap.At(0), snap.At(1))
 	}
 	mustAgree(t, a)
+}
+
+func TestOddFilesDoNotCloseTheMailbox(t *testing.T) {
+	a := newAccount(t)
+	cur := filepath.Join(a.path, "cur")
+	deliver(t, a, text(1))
+	if err := os.Symlink("/etc/passwd", filepath.Join(cur, "leads:2,outside")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", filepath.Join(cur, "broken")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(cur, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(filepath.Join(cur, "fifo"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(cur, "plain"), "Subject: x\r\n\r\n")
+	m := box(t, a, "INBOX")
+	if got := m.Snapshot().UIDs(); !slices.Equal(got, []UID{1, 2}) {
+		t.Error(got)
+	}
+	deliver(t, a, text(2))
+}
+
+// A kill can lose what the index was not told of yet.
+func TestVanishedIsNotTrustedAfterAKill(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	if err := a.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, a, text(2))
+	seen := m.Snapshot().HighestModSeq // by a session, with UIDs 1 and 2
+	m.Store(t.Context(), []UID{2}, FlagsAdd, Flags{System: Deleted}, nil)
+	m.Expunge(t.Context(), nil)
+	last := m.Snapshot().HighestModSeq
+	killed := copyDir(t, dir)
+	s.Close()
+
+	s = testStore(t, killed)
+	defer s.Close()
+	m = box(t, testAccount(t, s), "INBOX")
+	if h := m.Snapshot().HighestModSeq; h <= last {
+		t.Errorf("HIGHESTMODSEQ went from %d to %d", last, h)
+	}
+	if gone, complete, err := m.Vanished(t.Context(), seen); err != nil || complete && !slices.Contains(gone, 2) {
+		t.Error(gone, complete, err)
+	}
+}
+
+func TestVanishedIsCompleteAfterACleanStop(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	deliver(t, a, text(2))
+	a.flush(t.Context())
+	seen := m.Snapshot().HighestModSeq
+	m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{System: Deleted}, nil)
+	m.Expunge(t.Context(), nil)
+	s.Close()
+	s = testStore(t, dir)
+	defer s.Close()
+	m = box(t, testAccount(t, s), "INBOX")
+	if gone, complete, err := m.Vanished(t.Context(), seen); err != nil || !complete || !slices.Equal(gone, []UID{1}) {
+		t.Error(gone, complete, err)
+	}
+}
+
+func TestLeftoversOfDeletesAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	path, _ := s.Path(alice)
+	for _, left := range []string{filepath.Join(path, trashPrefix+"x", "cur"), filepath.Join(dir, removedPrefix+"y")} {
+		if err := os.MkdirAll(left, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = testStore(t, dir)
+	defer s.Close()
+	testAccount(t, s)
+	for _, left := range []string{filepath.Join(path, trashPrefix+"x"), filepath.Join(dir, removedPrefix+"y")} {
+		if _, err := os.Stat(left); err == nil {
+			t.Error("left:", left)
+		}
+	}
 }
 
 func TestUIDNeverComesBack(t *testing.T) {

@@ -221,11 +221,15 @@ func (s *Snapshot) addChunk(c *chunk) {
 // writeTable writes what differs between the Snapshot that the index has, or nil, and s.
 func writeTable(tx *sqlite.Tx, was, s *Snapshot) error {
 	v := int64(s.UIDValidity)
+	since := s.since
+	if was == nil {
+		since = s.HighestModSeq // nothing is known of what was before
+	}
 	_, err := tx.Exec(`INSERT INTO mailbox (validity, uidnext, highest, recent, since, messages, bytes, time_new, time_cur, sets)
 		VALUES (?,?,?,?,?,?,?,?,?,?)
-		ON CONFLICT (validity) DO UPDATE SET uidnext=excluded.uidnext, highest=excluded.highest, recent=excluded.recent,
+		ON CONFLICT (validity) DO UPDATE SET since=max(since, excluded.since), uidnext=excluded.uidnext, highest=excluded.highest, recent=excluded.recent,
 		messages=excluded.messages, bytes=excluded.bytes, time_new=excluded.time_new, time_cur=excluded.time_cur, sets=excluded.sets`,
-		v, int64(s.UIDNext), int64(s.HighestModSeq), int64(s.FirstRecent), int64(s.HighestModSeq), s.Len(), s.totals.disk,
+		v, int64(s.UIDNext), int64(s.HighestModSeq), int64(s.FirstRecent), int64(since), s.Len(), s.totals.disk,
 		s.times.New, s.times.Cur, appendSets(nil, s.keys))
 	if err != nil {
 		return err

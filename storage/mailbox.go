@@ -231,6 +231,9 @@ func (m *Mailbox) load(ctx context.Context) error {
 	return nil
 }
 
+// maxUID leaves room for the bound above it.
+const maxUID = 1<<32 - 1<<20
+
 // boundStep is how far ahead the text file's bound is set, so that it is seldom written.
 const boundStep = 1000
 
@@ -238,7 +241,7 @@ const boundStep = 1000
 // can be seen. The lock is held.
 func (m *Mailbox) reserve(n int) error {
 	need := uint64(m.snap.Load().UIDNext) + uint64(n)
-	if need+boundStep >= 1<<32 {
+	if need > maxUID {
 		return fmt.Errorf("no UIDs are left in %q: %w", m.Name(), ErrLimit)
 	}
 	if need <= uint64(m.info.UIDBound) {

@@ -321,12 +321,29 @@ func (w *watcher) look(ctx context.Context) {
 			delete(w.folders, dir)
 			continue
 		}
-		for name := range names {
-			if of.m.surprised(maildir.Sub(filepath.Base(dir)), name) {
-				w.refresh(ctx, of.m, true)
-				break
-			}
+		w.lookMailbox(ctx, of.m, maildir.Sub(filepath.Base(dir)), names)
+	}
+}
+
+// lookMailbox asks first without the lock, and again with it: a delivery that is being
+// synced is in the folder before it is in the table.
+func (w *watcher) lookMailbox(ctx context.Context, m *Mailbox, sub maildir.Sub, names map[string]bool) {
+	for name := range names {
+		if !m.surprised(sub, name) {
+			delete(names, name)
 		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	m.mu.Lock()
+	still := false
+	for name := range names {
+		still = still || m.surprised(sub, name)
+	}
+	m.mu.Unlock()
+	if still {
+		w.refresh(ctx, m, true)
 	}
 }
 

@@ -94,6 +94,12 @@ func (l *look) run(ctx context.Context) error {
 	if n.FirstRecent == 0 { // nothing was known
 		n.FirstRecent = n.firstInNew()
 	}
+	if !m.looked {
+		// The folder isn't as the index has it. After a kill, sessions may have seen ModSeqs and
+		// expunges that the index has not: they must not see older ones again.
+		n.HighestModSeq = m.nextModSeq()
+		n.since = n.HighestModSeq
+	}
 	m.snap.Store(n)
 	if n.HighestModSeq != before.HighestModSeq {
 		m.a.wake()
@@ -127,7 +133,7 @@ func (l *look) list() error {
 	for _, f := range found {
 		one := listed{f, maildir.ParseFileName(f.Name)}
 		uid := UID(one.name.UID)
-		if one.name.UIDValidity != l.m.validity || uid == 0 || len(one.name.Base) > maildir.MaxBase || one.name.Base == "" {
+		if one.name.UIDValidity != l.m.validity || uid == 0 || uid > maxUID || len(one.name.Base) > maildir.MaxBase || one.name.Base == "" {
 			l.foreign = append(l.foreign, one)
 			continue
 		}
@@ -211,8 +217,8 @@ func (m *Mailbox) forget(positions []int) {
 	}
 	n := m.base().without(positions)
 	n.HighestModSeq = modseq
+	m.a.pendGone(m.validity, modseq, uids) // before the table: the index must not forget the UIDs silently
 	m.publish(n)
-	m.a.pendGone(m.validity, modseq, uids)
 }
 
 // changed takes in flags, and gives files the names that we would have given them.
@@ -288,12 +294,9 @@ func (l *look) arrived(ctx context.Context) error {
 	modseq := m.nextModSeq()
 	var rows []row
 	for _, f := range own {
-		r, err := l.measure(f)
-		if errors.Is(err, fs.ErrNotExist) {
+		r, ok := l.measure(f)
+		if !ok {
 			continue
-		}
-		if err != nil {
-			return err
 		}
 		r.uid, r.modseq = UID(f.name.UID), modseq
 		rows = append(rows, r)
@@ -339,16 +342,13 @@ func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		r, err := l.measure(f)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errNoMessage) {
+		r, ok := l.measure(f)
+		if !ok {
 			continue
-		}
-		if err != nil {
-			return err
 		}
 		r.uid, r.modseq = next, modseq
 		sub, name := m.base().nameOf(&r.rec, r.base)
-		err = m.a.fs.Rename(m.path(f.Sub, f.Name), m.path(sub, name))
+		err := m.a.fs.Rename(m.path(f.Sub, f.Name), m.path(sub, name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -374,8 +374,17 @@ func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
 var errNoMessage = errors.New("not a message")
 
 // measure works out the row of a file from its name, and from the file where the name
-// doesn't say.
-func (l *look) measure(f listed) (row, error) {
+// doesn't say. A file that can't be read must not close the mailbox to all others: it is
+// left where it is.
+func (l *look) measure(f listed) (row, bool) {
+	r, err := l.measureFile(f)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.m.a.s.cfg.Log.Warn("file passed over", "account", l.m.a.name, "file", l.m.path(f.Sub, f.Name), "err", err)
+	}
+	return r, err == nil
+}
+
+func (l *look) measureFile(f listed) (row, error) {
 	m := l.m
 	path := m.path(f.Sub, f.Name)
 	st, err := m.a.fs.Stat(path)

@@ -24,6 +24,7 @@ type Snapshot struct {
 	keys   []string // of sets, as the index keeps them
 	totals totals
 	times  maildir.Times // of the folder, when the table agreed with it
+	since  ModSeq        // expunges before may be unknown to the index; its row may say a higher one
 }
 
 // Len is the number of messages.

@@ -87,6 +87,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open mail store: %w", err)
 	}
+	if err := sweepRemoved(dir); err != nil {
+		cfg.Log.Warn("files of a removed account are left", "err", err)
+	}
 	return &Store{
 		dir: dir, cfg: cfg, host: maildir.CleanHost(cfg.Hostname), slots: map[string]*slot{},
 		kick: make(chan struct{}, 1), opened: make(chan *Account, 64),
@@ -208,6 +211,19 @@ func syncParents(path, top string) error {
 	return nil
 }
 
+// removedPrefix starts the names of accounts' folders that are being removed. No domain's
+// folder starts with a dot.
+const removedPrefix = ".removed-"
+
+// sweepRemoved removes what a crash left of accounts that were being removed.
+func sweepRemoved(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, removedPrefix+"*"))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	return err
+}
+
 // RemoveAccount moves an account's folder out of the way and then deletes it.
 func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 	path, err := s.Path(name)
@@ -232,7 +248,7 @@ func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 		}
 		sl.a = nil
 	}
-	trash := filepath.Join(s.dir, ".removed-"+maildir.NewUnique()) // no domain's folder starts with a dot
+	trash := filepath.Join(s.dir, removedPrefix+maildir.NewUnique())
 	if err := os.Rename(path, trash); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("account %s: %w", name, ErrNoAccount)

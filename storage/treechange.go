@@ -122,7 +122,7 @@ func (a *Account) DeleteMailbox(ctx context.Context, name string) error {
 	folder := m.place.Load().folder
 	subscribed := m.info.Subscribed
 	// One rename takes the whole folder out of sight; a crash before all is removed leaves
-	// it under a name that Run sweeps.
+	// it under a name that the next open sweeps.
 	trash := trashPrefix + maildir.NewUnique()
 	err = a.fs.Rename(folder, trash)
 	if err == nil {
@@ -149,6 +149,22 @@ func (a *Account) DeleteMailbox(ctx context.Context, name string) error {
 // trashPrefix starts the names of folders that are being deleted. No mailbox's folder
 // can have it: theirs start with a dot.
 const trashPrefix = "deleted-"
+
+// sweepDeleted removes what a crash left of mailboxes that were being deleted.
+func (a *Account) sweepDeleted() error {
+	names, err := a.fs.ReadDir(".")
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if strings.HasPrefix(name, trashPrefix) {
+			if err := a.fs.RemoveAll(name); err != nil {
+				return fmt.Errorf("remove deleted mailbox: %w", err)
+			}
+		}
+	}
+	return nil
+}
 
 // subscribeName notes a name in the account's text file. treeMu is held.
 func (a *Account) subscribeName(name string, on bool) error {
