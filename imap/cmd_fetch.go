@@ -71,7 +71,7 @@ func (s *session) checkFetch(r *request, q *fetchRequest) error {
 	if asks(attrModSeq) {
 		s.useCondstore()
 	}
-	if r.cmd.uid && !asks(attrUID) && !s.uidOnly { // RFC 9051 6.4.9
+	if s.needsUID(r) && !asks(attrUID) {
 		q.items = append([]fetchItem{{attr: attrUID}}, q.items...)
 	}
 	return nil
@@ -332,7 +332,7 @@ func (f *fetcher) open(summary *message.Summary, content storage.Content) ([]pie
 func (f *fetcher) write(m *fetchMessage, summary *message.Summary, pieces []piece) {
 	utf8OK := f.utf8 || f.rev2
 	f.out.hold()
-	b := f.startFetch(f.out.buf, &request{}, m.pos, m.entry.UID)
+	b := f.openFetch(f.out.buf, m.pos, m.entry.UID)
 	sep := false
 	flagged := false
 	for i, item := range f.items {

@@ -138,7 +138,7 @@ func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
 			continue
 		case q.special && m.SpecialUse == "":
 			continue
-		case !m.Exists && !m.NoSelect && !q.subscribed:
+		case !m.Exists && !m.HasChild && !q.subscribed:
 			continue // a subscription of what is no mailbox any more
 		}
 		out = append(out, l)

@@ -2,29 +2,315 @@ package imap
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"time"
 
 	"facteur/imap/wire"
 	"facteur/storage"
 )
 
-type savedResult struct{ set wire.Ranges }
+// returnOptions is what RETURN asks of SEARCH and SORT (RFC 4731, 5182, 5267, 9394).
+type returnOptions struct {
+	given               bool // RETURN was there: the answer is ESEARCH
+	min, max, all       bool
+	count, save, update bool
+	partial             *wire.Partial
+}
 
-func (r savedResult) ranges() wire.Ranges { return r.set }
+// wants reports whether anything is to be answered: SAVE alone is silent (RFC 5182 2.1).
+func (o *returnOptions) wants() bool {
+	return o.min || o.max || o.all || o.count || o.partial != nil || !o.save
+}
 
-type searchContext struct{}
-type notifySet struct{ selected notifyEvents }
-type notifyEvents struct{}
+// parseReturn reads "RETURN (...) ", if it is there.
+func parseReturn(d *wire.Decoder) returnOptions {
+	var o returnOptions
+	if !d.TakeWord("RETURN") {
+		return o
+	}
+	o.given = true
+	d.List(func() {
+		switch option := d.Keyword(); option {
+		case "MIN":
+			o.min = true
+		case "MAX":
+			o.max = true
+		case "ALL":
+			o.all = true
+		case "COUNT":
+			o.count = true
+		case "SAVE":
+			o.save = true
+		case "CONTEXT": // a hint (RFC 5267 4.2)
+		case "UPDATE":
+			o.update = true
+		case "PARTIAL":
+			d.SP()
+			if o.partial != nil {
+				d.Fail("more than one PARTIAL")
+			}
+			p := d.Partial()
+			o.partial = &p
+		default:
+			d.Fail("unknown return option %s", option)
+		}
+	})
+	d.SP()
+	if o.all && o.partial != nil { // RFC 9394 3.1
+		d.Fail("PARTIAL and ALL don't go together")
+	}
+	if !o.min && !o.max && !o.count && !o.save && o.partial == nil {
+		o.all = true // RFC 4731 3.1: RETURN ()
+	}
+	return o
+}
 
-func (notifyEvents) active() bool                                     { return true }
-func (s *session) contextsGone([]int)                                 {}
-func (s *session) contextsChanged()                                   {}
-func (s *session) newForNotify(int, storage.Entry)                    {}
-func (s *session) wantsFlagChanges() bool                             { return true }
-func (s *session) dropNotify()                                        {}
-func (s *session) reportNotify(context.Context) error                 { return nil }
-func (s *session) notify(context.Context, *request) error             { return bad("x") }
-func (s *session) search(context.Context, *request) error             { return bad("x") }
-func (s *session) sort(context.Context, *request) error               { return bad("x") }
-func (s *session) thread(context.Context, *request) error             { return bad("x") }
-func (s *session) multiSearch(context.Context, *request) error        { return bad("x") }
-func (s *session) cancelUpdate(context.Context, *request) error       { return bad("x") }
+// searchProgram reads the keys, in the charset that "CHARSET name" in front of them says.
+func (s *session) searchProgram() (*searchKey, error) {
+	charset := ""
+	if s.dec.TakeWord("CHARSET") {
+		charset = s.dec.AString()
+		s.dec.SP()
+	}
+	return s.searchKeys(charset)
+}
+
+func (s *session) searchKeys(charset string) (*searchKey, error) {
+	if s.dec.Err() == nil && charset != "" && !knownCharset(charset) {
+		return nil, no("BADCHARSET ("+searchCharsets+")", "Unknown charset")
+	}
+	key := parseSearch(s.dec, charset)
+	if s.dec.End(); s.dec.Err() != nil {
+		return nil, s.dec.Err()
+	}
+	if s.uidOnly && key.usesNumbers() {
+		return nil, &response{"BAD", "UIDREQUIRED", "Message numbers can't be used once UIDONLY is enabled"}
+	}
+	return key, nil
+}
+
+// usesNumbers reports whether message sequence numbers are in the program.
+func (k *searchKey) usesNumbers() bool {
+	return k.op == opSeqSet || slices.ContainsFunc(k.keys, func(k searchKey) bool { return k.usesNumbers() })
+}
+
+func (s *session) search(ctx context.Context, r *request) error {
+	s.dec.SP()
+	opts := parseReturn(s.dec)
+	key, err := s.searchProgram()
+	if err != nil {
+		return err
+	}
+	if key.usesModSeq() {
+		s.useCondstore()
+	}
+	if err := s.refresh(ctx); err != nil {
+		return err
+	}
+	found, err := s.find(ctx, r, key)
+	if err != nil {
+		if opts.save { // RFC 5182 2.1
+			s.saved = nil
+		}
+		return err
+	}
+	if opts.save {
+		s.saved = s.toSave(&opts, found)
+	}
+	if opts.update {
+		s.addContext(r, key, found)
+	}
+	if !opts.given && !s.rev2 {
+		s.writeSearch(r, key, found)
+		return nil
+	}
+	if !opts.given { // RFC 9051 6.4.4: IMAP4rev2 knows no SEARCH response
+		opts.all = true
+	}
+	if opts.wants() {
+		a := &searchAnswer{session: s, correlator: fmt.Sprintf("TAG %s", wire.AppendString(nil, r.tag, false)), uid: r.cmd.uid, modSeq: key.usesModSeq()}
+		a.write(s.view, &opts, found)
+	}
+	return nil
+}
+
+// find runs a search over the selected mailbox and returns the positions of what it finds.
+func (s *session) find(ctx context.Context, r *request, key *searchKey) ([]int, error) {
+	return s.searcher(s.view, r).run(ctx, key)
+}
+
+func (s *session) searcher(v *view, r *request) *search {
+	return &search{
+		box:  &watchedBox{Mailbox: v.box, session: s, tag: r.tag, last: time.Now()},
+		uids: v.uids, entry: v.entry, recent: v.isRecent,
+		saved: s.saved, now: s.srv.cfg.Now(),
+	}
+}
+
+// watchedBox tells the client that a search which reads messages goes on (RFC 9585). What
+// it writes is so little that the socket takes it without waiting.
+type watchedBox struct {
+	*storage.Mailbox
+	session *session
+	tag     string
+	opened  int
+	last    time.Time
+}
+
+// progressEvery is the time between two signs of progress.
+const progressEvery = 10 * time.Second
+
+func (b *watchedBox) Open(uid storage.UID) (storage.Content, error) {
+	if b.opened++; b.tag != "" && time.Since(b.last) >= progressEvery {
+		b.last = time.Now()
+		b.session.out.printf("* OK [INPROGRESS (%s %d NIL)] Still searching\r\n", wire.AppendString(nil, b.tag, false), b.opened)
+		if err := b.session.out.flush(); err != nil {
+			return nil, err
+		}
+	}
+	return b.Mailbox.Open(uid)
+}
+
+// toSave is what SAVE keeps: all, or what MIN, MAX and PARTIAL alone answer (RFC 5182 2.4, RFC
+// 9394 3.2).
+func (s *session) toSave(o *returnOptions, found []int) wire.Ranges {
+	keep := found
+	if !o.all && !o.count && (o.min || o.max || o.partial != nil) && len(found) > 0 {
+		keep = nil
+		if o.partial != nil {
+			from, to := o.partial.Of(len(found))
+			keep = append(keep, found[from:to]...)
+		}
+		if o.min {
+			keep = append(keep, found[0])
+		}
+		if o.max {
+			keep = append(keep, found[len(found)-1])
+		}
+		slices.Sort(keep)
+		keep = slices.Compact(keep)
+	}
+	var set wire.Ranges
+	for _, i := range keep {
+		set = set.Add(uint32(s.view.uids[i]))
+	}
+	return set
+}
+
+// writeSearch writes the SEARCH response of RFC 3501 7.2.5.
+func (s *session) writeSearch(r *request, key *searchKey, found []int) {
+	s.out.hold()
+	b := append(s.out.buf, "* SEARCH"...)
+	for _, i := range found {
+		b = append(b, ' ')
+		b = wire.AppendNumber(b, s.view.number(i, r.cmd.uid))
+	}
+	if key.usesModSeq() && len(found) > 0 { // RFC 7162 3.1.5
+		b = fmt.Appendf(b, " (MODSEQ %d)", s.view.highest(found))
+	}
+	s.out.buf = append(b, "\r\n"...)
+	s.out.spill()
+}
+
+// number is a message as a command speaks of it: by its UID or its sequence number.
+func (v *view) number(i int, uid bool) uint32 {
+	if uid {
+		return uint32(v.uids[i])
+	}
+	return uint32(i + 1)
+}
+
+// highest is the highest ModSeq of some messages.
+func (v *view) highest(positions []int) storage.ModSeq {
+	var most storage.ModSeq
+	for _, i := range positions {
+		if e, ok := v.entry(i); ok {
+			most = max(most, e.ModSeq)
+		}
+	}
+	return most
+}
+
+// searchAnswer writes ESEARCH responses (RFC 9051 7.3.4).
+type searchAnswer struct {
+	*session
+	correlator string // TAG "a1", and more for MULTISEARCH
+	uid        bool
+	modSeq     bool
+	sorted     bool // found is in the order of SORT: RFC 5267 3
+}
+
+func (a *searchAnswer) start() []byte {
+	a.out.hold()
+	b := append(a.out.buf, "* ESEARCH ("...)
+	b = append(b, a.correlator...)
+	b = append(b, ')')
+	if a.uid {
+		b = append(b, " UID"...)
+	}
+	return b
+}
+
+// write answers with what RETURN asked for of found.
+func (a *searchAnswer) write(v *view, o *returnOptions, found []int) {
+	b := a.start()
+	shown := found
+	if len(found) > 0 {
+		first, last := found[0], found[len(found)-1]
+		if o.min {
+			b = wire.AppendNumber(append(b, " MIN "...), v.number(first, a.uid))
+		}
+		if o.max {
+			b = wire.AppendNumber(append(b, " MAX "...), v.number(last, a.uid))
+		}
+		if o.all {
+			b = a.appendSet(append(b, " ALL "...), v, found)
+		} else if o.min != o.max && o.partial == nil && !o.count {
+			// RFC 7162 3.1.10: the MODSEQ is that of the one message returned.
+			shown = []int{first}
+			if o.max {
+				shown = []int{last}
+			}
+		}
+	}
+	if o.count {
+		b = wire.AppendNumber(append(b, " COUNT "...), len(found))
+	}
+	if o.partial != nil {
+		b = a.appendPartial(b, v, o.partial, found)
+	}
+	if a.modSeq && len(found) > 0 {
+		b = wire.AppendNumber(append(b, " MODSEQ "...), uint64(v.highest(shown)))
+	}
+	a.out.buf = append(b, "\r\n"...)
+	a.out.spill()
+}
+
+// appendPartial: RFC 9394 3.1.
+func (a *searchAnswer) appendPartial(b []byte, v *view, p *wire.Partial, found []int) []byte {
+	b = append(b, " PARTIAL ("...)
+	b = wire.AppendPartial(b, *p)
+	b = append(b, ' ')
+	if from, to := p.Of(len(found)); from < to {
+		b = a.appendSet(b, v, found[from:to])
+	} else {
+		b = append(b, "NIL"...)
+	}
+	return append(b, ')')
+}
+
+// appendSet appends messages as a set. That of SORT keeps its order: only what ascends
+// one by one becomes a range.
+func (a *searchAnswer) appendSet(b []byte, v *view, positions []int) []byte {
+	var set wire.Ranges
+	for _, i := range positions {
+		n := v.number(i, a.uid)
+		if last := len(set) - 1; last >= 0 && (!a.sorted && n <= set[last].Last || set[last].Last+1 == n) {
+			set[last].Last = n
+			continue
+		}
+		set = append(set, wire.Range{First: n, Last: n})
+	}
+	return wire.AppendRanges(b, set)
+}

@@ -196,7 +196,7 @@ func (s *session) leaveMailbox() {
 		return
 	}
 	s.view.box.Release()
-	s.view, s.contexts, s.saved = nil, nil, savedResult{}
+	s.view, s.contexts, s.saved = nil, nil, nil
 	s.state = authenticated
 }
 

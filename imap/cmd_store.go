@@ -136,7 +136,7 @@ func (s *session) targets(r *request, set wire.Set) ([]span, error) {
 	v := s.view
 	switch {
 	case set.Saved:
-		return v.byUID(s.saved.ranges()), nil
+		return v.byUID(s.saved), nil
 	case r.cmd.uid:
 		return v.byUID(set.Resolve(uint32(v.lastUID()))), nil
 	}

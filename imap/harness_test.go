@@ -155,7 +155,7 @@ func (h *house) dial() *client {
 		h.t.Fatal(err)
 	}
 	h.t.Cleanup(func() { nc.Close() })
-	c := &client{t: h.t, nc: nc, br: bufio.NewReader(nc)}
+	c := &client{t: h.t, nc: nc, br: newReader(nc)}
 	if g := c.read(); !strings.HasPrefix(g, "* OK ") {
 		h.t.Fatalf("greeting: %s", g)
 	}
@@ -258,5 +258,7 @@ func (c *client) startTLS() {
 	if err := t.Handshake(); err != nil {
 		c.t.Fatal(err)
 	}
-	c.nc, c.br = t, bufio.NewReader(t)
+	c.nc, c.br = t, newReader(t)
 }
+
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 64<<10) }

@@ -15,14 +15,13 @@ import (
 // session is one IMAP conversation.
 type session struct {
 	*conn
-	state   state
-	login   *auth.Login
-	acct    *storage.Account
-	watch   *storage.Watch
-	noCaps  []string
-	clients string // what ID said
-	view    *view  // the selected mailbox
-	saved   savedResult
+	state  state
+	login  *auth.Login
+	acct   *storage.Account
+	watch  *storage.Watch
+	noCaps []string
+	view   *view       // the selected mailbox
+	saved  wire.Ranges // "$": the UIDs of SEARCH RETURN (SAVE)
 
 	// What ENABLE has switched on. CONDSTORE goes on by itself at its first use (RFC 7162
 	// 3.1).
@@ -35,12 +34,11 @@ type session struct {
 
 // request is one command as it is being carried out.
 type request struct {
-	tag     string
-	cmd     *command
-	okCode  string // response code of the final OK
-	okText  string // its text; empty: "NAME completed."
-	own     []storage.Entry
-	silence bool
+	tag    string
+	cmd    *command
+	okCode string          // response code of the final OK
+	okText string          // its text; empty: "NAME completed."
+	own    []storage.Entry // changes that it has told of itself, ascending
 }
 
 func newSession(c *conn) *session {

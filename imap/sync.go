@@ -33,9 +33,6 @@ func (s *session) report(ctx context.Context, r *request, expunges bool) error {
 		return errBye
 	}
 	snap := v.box.Snapshot()
-	if s.notifying != nil && !s.notifying.selected.active() {
-		return nil // NOTIFY NONE, or a set without SELECTED: the client wants silence
-	}
 	before, known := v.snap, v.lastUID()
 	if snap == before && !expunges {
 		return nil
@@ -45,17 +42,24 @@ func (s *session) report(ctx context.Context, r *request, expunges bool) error {
 		s.reportGone(gone)
 		gone = nil
 	}
+	had := len(v.uids)
 	if err := s.reportNew(ctx, snap, len(gone) == 0); err != nil {
 		return err
 	}
 	s.reportChanges(r, before, known)
-	return nil
+	if s.notifying != nil {
+		if err := s.reportNewMessages(ctx, had); err != nil {
+			return err
+		}
+	}
+	return s.contextsChanged(ctx)
 }
 
 // reportGone writes the EXPUNGE responses, or VANISHED for QRESYNC (RFC 7162 3.2.10) and
 // UIDONLY (RFC 9586 3).
 func (s *session) reportGone(gone []int) {
 	v := s.view
+	s.contextsGone(gone)
 	if s.qresync || s.uidOnly {
 		var set wire.Ranges
 		for _, i := range gone {
@@ -72,7 +76,6 @@ func (s *session) reportGone(gone []int) {
 			s.out.spill()
 		}
 	}
-	s.contextsGone(gone)
 	kept := make([]storage.UID, 0, len(v.uids)-len(gone))
 	k := 0
 	for i, uid := range v.uids {
@@ -136,15 +139,14 @@ func (s *session) reportNew(ctx context.Context, snap *storage.Snapshot, shared 
 // ascending.
 func (s *session) reportChanges(r *request, before *storage.Snapshot, known storage.UID) {
 	v := s.view
-	if v.snap.HighestModSeq == before.HighestModSeq && len(s.contexts) == 0 {
+	if v.snap.HighestModSeq == before.HighestModSeq {
 		return
 	}
 	s.reportFlagsOf(v.snap)
 	own := r.own
-	for i, e := range v.snap.ChangedSince(before.HighestModSeq) {
+	for _, e := range v.snap.ChangedSince(before.HighestModSeq) {
 		if e.UID > known {
-			s.newForNotify(i, e)
-			continue
+			break // new: EXISTS has told of it, and so of all that follow
 		}
 		for len(own) > 0 && own[0].UID < e.UID {
 			own = own[1:]
@@ -156,7 +158,6 @@ func (s *session) reportChanges(r *request, before *storage.Snapshot, known stor
 			s.writeFlags(r, seq, e)
 		}
 	}
-	s.contextsChanged()
 }
 
 // reportFlagsOf writes FLAGS and PERMANENTFLAGS when the mailbox has keywords that the
@@ -180,17 +181,28 @@ func (s *session) writeFlags(r *request, seq int, e storage.Entry) {
 	s.out.spill()
 }
 
-// startFetch appends the start of a FETCH response: with the UID under UID commands (RFC
-// 9051 6.4.9) and with QRESYNC (RFC 7162 3.2.4); as UIDFETCH once UIDONLY is enabled (RFC 9586 3).
-func (s *session) startFetch(b []byte, r *request, seq int, uid storage.UID) []byte {
+// openFetch appends the start of a FETCH response: UIDFETCH once UIDONLY is enabled (RFC 9586
+// 3).
+func (s *session) openFetch(b []byte, seq int, uid storage.UID) []byte {
 	b = append(b, "* "...)
 	if s.uidOnly {
 		b = strconv.AppendUint(b, uint64(uid), 10)
 		return append(b, " UIDFETCH ("...)
 	}
 	b = strconv.AppendInt(b, int64(seq+1), 10)
-	b = append(b, " FETCH ("...)
-	if s.qresync || r.cmd != nil && r.cmd.uid {
+	return append(b, " FETCH ("...)
+}
+
+// needsUID reports whether FETCH responses have to hold the UID: under UID commands (RFC
+// 9051 6.4.9) and with QRESYNC (RFC 7162 3.2.4).
+func (s *session) needsUID(r *request) bool {
+	return !s.uidOnly && (s.qresync || r.cmd != nil && r.cmd.uid)
+}
+
+// startFetch is openFetch with the UID where it is needed.
+func (s *session) startFetch(b []byte, r *request, seq int, uid storage.UID) []byte {
+	b = s.openFetch(b, seq, uid)
+	if s.needsUID(r) {
 		b = append(b, "UID "...)
 		b = strconv.AppendUint(b, uint64(uid), 10)
 		b = append(b, ' ')

@@ -217,3 +217,28 @@ func (d *Decoder) quoted() string {
 func (d *Decoder) SASL() string {
 	return d.run(func(c byte) bool { return c > ' ' && c < 0x7f }, "base64")
 }
+
+// TakeWord consumes an atom and the space behind it when the atom is word, in any case. It
+// looks no further than word and what comes are the same.
+func (d *Decoder) TakeWord(word string) bool {
+	if d.Peek() == 0 {
+		return false
+	}
+	for i := 0; i <= len(word); i++ {
+		b, err := d.br.Peek(i + 1)
+		if err != nil {
+			return false
+		}
+		want := byte(' ')
+		if i < len(word) {
+			want = word[i]
+		}
+		if c := b[i]; c != want && !('a' <= c && c <= 'z' && c-'a'+'A' == want) {
+			return false
+		}
+	}
+	for range len(word) + 1 {
+		d.take()
+	}
+	return d.err == nil
+}

@@ -1,0 +1,101 @@
+package imap
+
+import (
+	"context"
+	"fmt"
+
+	"facteur/imap/wire"
+)
+
+// sort is RFC 5256, with RETURN as in RFC 5267 3 (ESORT).
+func (s *session) sort(ctx context.Context, r *request) error {
+	d := s.dec
+	d.SP()
+	opts := parseReturn(d)
+	keys := parseSortKeys(d)
+	d.SP()
+	charset := d.AString()
+	d.SP()
+	key, err := s.searchKeys(charset)
+	if err != nil {
+		return err
+	}
+	if opts.update {
+		return bad("UPDATE is possible with SEARCH only")
+	}
+	found, err := s.lookUp(ctx, r, key)
+	if err != nil {
+		return err
+	}
+	if opts.save {
+		s.saved = s.toSave(&opts, found)
+	}
+	order, err := s.searcher(s.view, r).sort(ctx, found, keys)
+	if err != nil {
+		return err
+	}
+	if opts.given {
+		if opts.wants() {
+			a := &searchAnswer{session: s, uid: r.cmd.uid, modSeq: key.usesModSeq(), sorted: true}
+			a.correlator = fmt.Sprintf("TAG %s", wire.AppendString(nil, r.tag, false))
+			a.write(s.view, &opts, order)
+		}
+		return nil
+	}
+	s.out.hold()
+	b := append(s.out.buf, "* SORT"...)
+	for _, i := range order {
+		b = append(b, ' ')
+		b = wire.AppendNumber(b, s.view.number(i, r.cmd.uid))
+	}
+	if key.usesModSeq() && len(order) > 0 { // RFC 7162 3.1.6
+		b = fmt.Appendf(b, " (MODSEQ %d)", s.view.highest(order))
+	}
+	s.out.buf = append(b, "\r\n"...)
+	s.out.spill()
+	return nil
+}
+
+// lookUp searches in the mailbox as it is now.
+func (s *session) lookUp(ctx context.Context, r *request, key *searchKey) ([]int, error) {
+	if key.usesModSeq() {
+		s.useCondstore()
+	}
+	if err := s.refresh(ctx); err != nil {
+		return nil, err
+	}
+	return s.find(ctx, r, key)
+}
+
+// thread is RFC 5256.
+func (s *session) thread(ctx context.Context, r *request) error {
+	d := s.dec
+	d.SP()
+	algorithm := findThreadAlgorithm(d.Keyword())
+	if algorithm == nil {
+		d.Fail("unknown threading algorithm")
+	}
+	d.SP()
+	charset := d.AString()
+	d.SP()
+	key, err := s.searchKeys(charset)
+	if err != nil {
+		return err
+	}
+	found, err := s.lookUp(ctx, r, key)
+	if err != nil {
+		return err
+	}
+	threads, err := s.searcher(s.view, r).thread(ctx, found, algorithm)
+	if err != nil {
+		return err
+	}
+	s.out.hold()
+	b := append(s.out.buf, "* THREAD"...)
+	if len(threads) > 0 {
+		b = appendThreads(append(b, ' '), threads, func(i int) uint32 { return s.view.number(i, r.cmd.uid) })
+	}
+	s.out.buf = append(b, "\r\n"...)
+	s.out.spill()
+	return nil
+}

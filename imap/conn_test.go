@@ -1,0 +1,301 @@
+package imap
+
+import (
+	"compress/flate"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"facteur/auth"
+)
+
+// testTLS returns a server's configuration with a certificate of its own.
+func testTLS(t testing.TB) *tls.Config {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), DNSNames: []string{"localhost"}}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}
+}
+
+func TestStartTLS(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.TLS, c.PlainAuth = testTLS(t), false })
+	c := h.dial()
+	caps := c.ok("CAPABILITY")[0]
+	if !strings.Contains(caps, " STARTTLS") || !strings.Contains(caps, " LOGINDISABLED") || strings.Contains(caps, "AUTH=") {
+		t.Errorf("in the clear: %s", caps)
+	}
+	if _, tagged := c.do("LOGIN " + alice + " secret"); !strings.HasPrefix(tagged, "NO [PRIVACYREQUIRED]") {
+		t.Errorf("LOGIN in the clear: %s", tagged)
+	}
+	if _, tagged := c.do("AUTHENTICATE PLAIN"); !strings.HasPrefix(tagged, "NO [PRIVACYREQUIRED]") {
+		t.Errorf("AUTHENTICATE in the clear: %s", tagged)
+	}
+	c.ok("STARTTLS")
+	c.startTLS()
+	caps = c.ok("CAPABILITY")[0]
+	if strings.Contains(caps, "STARTTLS") || !strings.Contains(caps, "AUTH=PLAIN") {
+		t.Errorf("over TLS: %s", caps)
+	}
+	c.ok("LOGIN " + alice + " secret")
+	c.ok("SELECT INBOX")
+}
+
+// What stands behind STARTTLS in the clear may be somebody else's: the session ends.
+func TestPlaintextBehindStartTLS(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.TLS = testTLS(t) })
+	c := h.dial()
+	c.send("a STARTTLS\r\nb NOOP\r\n")
+	if got := c.read(); !strings.HasPrefix(got, "* BYE") {
+		t.Errorf("got %s", got)
+	}
+	c.ended()
+}
+
+// flateConn is a connection under COMPRESS=DEFLATE, as a client has it.
+type flateConn struct {
+	net.Conn
+	r io.Reader
+	w *flate.Writer
+}
+
+func (c *flateConn) Read(p []byte) (int, error) { return c.r.Read(p) }
+func (c *flateConn) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	if err == nil {
+		err = c.w.Flush()
+	}
+	return n, err
+}
+
+func TestCompress(t *testing.T) {
+	h := newHouse(t, nil)
+	c := h.login()
+	c.ok("COMPRESS DEFLATE")
+	w, _ := flate.NewWriter(c.nc, flate.BestCompression)
+	c.nc = &flateConn{c.nc, flate.NewReader(c.br), w}
+	c.br = newReader(c.nc)
+	for i := range 3 { // each burst of the server's begins with an empty dictionary
+		c.ok(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", 50000, strings.Repeat("0123456789", 5000)))
+		if got := c.ok("SELECT INBOX"); !strings.Contains(strings.Join(got, "\n"), fmt.Sprintf("* %d EXISTS", i+1)) {
+			t.Errorf("after %d messages: %q", i+1, got)
+		}
+	}
+	if got := c.ok("FETCH 1 BODY.PEEK[]")[0]; len(got) < 50000 {
+		t.Errorf("a message of 50000 octets came back as %d", len(got))
+	}
+	if _, tagged := c.do("COMPRESS DEFLATE"); !strings.HasPrefix(tagged, "NO [COMPRESSIONACTIVE]") {
+		t.Errorf("twice: %s", tagged)
+	}
+}
+
+// Clients pipeline; the commands behind DONE are no exception (Apple TN3191).
+func TestPipelining(t *testing.T) {
+	h := newHouse(t, nil)
+	c := h.login()
+	c.send("1 SELECT INBOX\r\n2 IDLE\r\nDONE\r\n3 APPEND INBOX {3+}\r\nabc (\\Seen) {3+}\r\ndef\r\n4 NOOP\r\n5 FETCH 1:2 BODY.PEEK[]\r\n6 LOGOUT\r\n")
+	var tags []string
+	for {
+		line, err := c.tryRead()
+		if err != nil {
+			break
+		}
+		if line[0] >= '1' && line[0] <= '9' {
+			tags = append(tags, line[:4])
+		}
+	}
+	if got := strings.Join(tags, ","); got != "1 OK,2 OK,3 OK,4 OK,5 OK,6 OK" {
+		t.Errorf("answers: %s", got)
+	}
+}
+
+func TestShutdownSaysBye(t *testing.T) {
+	h := newHouse(t, nil)
+	// A second server over the same store, so that this one can be ended within the test.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := New(h.srv.cfg)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- other.Serve(ctx, l) }()
+	h.addr = l.Addr().String()
+	idle, quiet, stranger := h.login(), h.login(), h.dial()
+	idle.send("a IDLE\r\n")
+	idle.read()
+	if n, in := other.Stats(); n != 3 || in != 2 {
+		t.Errorf("%d connections, %d logged in", n, in)
+	}
+	cancel()
+	for name, c := range map[string]*client{"idle": idle, "quiet": quiet, "stranger": stranger} {
+		if got := c.read(); !strings.HasPrefix(got, "* BYE [UNAVAILABLE]") {
+			t.Errorf("%s: %s", name, got)
+		}
+		c.ended()
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLimitsOfConnections(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.MaxPerAddr, c.MaxPerUser = 2, 1 })
+	first, second := h.dial(), h.dial()
+	nc, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	third := &client{t: t, nc: nc, br: newReader(nc)}
+	if got := third.read(); !strings.HasPrefix(got, "* BYE") {
+		t.Errorf("third connection: %s", got)
+	}
+	first.ok("LOGIN " + alice + " secret")
+	if _, tagged := second.do("LOGIN " + alice + " secret"); !strings.HasPrefix(tagged, "NO [LIMIT]") {
+		t.Errorf("second login: %s", tagged)
+	}
+	h.dial() // a place before login is free again
+}
+
+func TestLimitsOfInput(t *testing.T) {
+	h := newHouse(t, nil)
+	tests := []struct {
+		name, input string
+		login       bool
+		want        string
+	}{
+		{"line before login", strings.Repeat("x", 9000) + "\r\n", false, "* BYE [LIMIT]"},
+		{"literal before login", "a LOGIN {5000}\r\n", false, "a BAD [TOOBIG]"},
+		{"line after login", "a SEARCH " + strings.Repeat("x", 70000) + "\r\n", true, "* BYE [LIMIT]"},
+		{"nesting", "a SEARCH " + strings.Repeat("(", 60) + "\r\n", true, "a BAD"},
+		{"no tag", "\r\n", true, "* BAD"},
+		{"binary", "\x16\x03\x01\x02\r\n", false, "* BAD"},
+		{"literal in an unknown command", "a NONSENSE {3+}\r\nabc\r\n", true, "a BAD"},
+		{"huge literal", "a NONSENSE {99999999999+}\r\n", true, "a BAD"},
+	}
+	for _, tt := range tests {
+		c := h.dial()
+		if tt.login {
+			c.ok("LOGIN " + alice + " secret")
+			c.ok("SELECT INBOX")
+		}
+		c.send(tt.input)
+		if got := c.read(); !strings.HasPrefix(got, tt.want) {
+			t.Errorf("%s: %s", tt.name, got)
+		}
+	}
+}
+
+func TestTooManyErrorsEndTheSession(t *testing.T) {
+	c := newHouse(t, nil).dial()
+	c.send(strings.Repeat("a NONSENSE\r\n", maxErrors+1))
+	c.ended()
+}
+
+func TestUnauthenticatedTimeout(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.LoginTimeout = 50 * time.Millisecond })
+	nc, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	(&client{t: t, nc: nc, br: newReader(nc)}).ended()
+}
+
+// IDLE gives a sign of life, and ends when the password is withdrawn.
+func TestIdleKeepsAliveAndIsRevoked(t *testing.T) {
+	revoked := make(chan struct{})
+	h := newHouse(t, func(c *Config) {
+		c.KeepAlive = 20 * time.Millisecond
+		c.Auth = revocable{c.Auth, revoked}
+	})
+	c := h.login()
+	c.send("a IDLE\r\n")
+	c.read()
+	for range 2 {
+		if got := c.read(); got != "* OK Still here" {
+			t.Errorf("got %s", got)
+		}
+	}
+	close(revoked)
+	for {
+		got := c.read()
+		if strings.HasPrefix(got, "* BYE [EXPIRED]") {
+			break
+		}
+		if got != "* OK Still here" {
+			t.Fatalf("got %s", got)
+		}
+	}
+	c.ended()
+}
+
+type revocable struct {
+	Authenticator
+	revoked chan struct{}
+}
+
+func (r revocable) Password(ctx context.Context, c auth.Client, user, password string) (*auth.Login, error) {
+	login, err := r.Authenticator.Password(ctx, c, user, password)
+	if login != nil {
+		login.Revoked = r.revoked
+	}
+	return login, err
+}
+
+// Apple's indexer is told to come back later when the server is busy; its owner isn't.
+func TestBackgroundWorkIsTurnedAway(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.Busy = func() bool { return true } })
+	c := h.login()
+	if _, tagged := c.do(`ID ("name" "iPhone Mail" "event" "indexer")`); !strings.HasPrefix(tagged, "NO [UNAVAILABLE]") {
+		t.Errorf("indexer: %s", tagged)
+	}
+	c.ok(`ID ("name" "iPhone Mail")`)
+}
+
+func TestCapabilitiesCanBeSwitchedOffForAnAccount(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.NoCaps = func(string) []string { return []string{"qresync", "COMPRESS=DEFLATE"} } })
+	caps := h.login().ok("CAPABILITY")[0]
+	if strings.Contains(caps, "QRESYNC") || strings.Contains(caps, "DEFLATE") || !strings.Contains(caps, "CONDSTORE") {
+		t.Error(caps)
+	}
+}
+
+func TestMessageLimit(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.MessageLimit = 2 })
+	c := h.login()
+	for range 4 {
+		c.ok("APPEND INBOX {1+}\r\nx")
+	}
+	if caps := c.ok("CAPABILITY")[0]; !strings.Contains(caps, " MESSAGELIMIT=2 ") {
+		t.Error(caps)
+	}
+	c.ok("SELECT INBOX")
+	got, tagged := c.do("FETCH 1:* UID")
+	if len(got) != 2 || got[0] != "* 3 FETCH (UID 3)" || !strings.HasPrefix(tagged, "OK [MESSAGELIMIT 2 3]") {
+		t.Errorf("FETCH: %q, %s", got, tagged)
+	}
+	if _, tagged := c.do("COPY 1:* Archive"); !strings.HasPrefix(tagged, "NO [MESSAGELIMIT 2]") {
+		t.Errorf("COPY: %s", tagged)
+	}
+	if _, tagged := c.do("APPEND INBOX {1+}\r\nx {1+}\r\nx {1+}\r\nx"); !strings.HasPrefix(tagged, "NO [MESSAGELIMIT 2]") {
+		t.Errorf("APPEND: %s", tagged)
+	}
+}
