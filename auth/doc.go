@@ -21,7 +21,6 @@
 // # BUGS
 //
 // A wrong password that comes by SCRAM can't be told from another wrong one, so each
-// counts: a client that keeps an old password is refused sooner than with PLAIN, until
-// its network is known. A network that an account has logged in from in the last 30 days
-// may guess at that account as fast as the hash allows.
+// counts: a client that keeps an old password is refused sooner than with PLAIN, unless
+// its network is known.
 package auth

@@ -22,6 +22,10 @@ const (
 	// otherwise whoever knows its name could lock its owner out.
 	knownFor = 30 * 24 * time.Hour
 
+	// There, guessing is only slowed down: past failKnown failures, one attempt in paceKnown.
+	failKnown = 20
+	paceKnown = 3 * time.Second
+
 	failAccount     = 100 // failures an account may have, from everywhere together
 	throttleEntries = 100_000
 )
@@ -38,7 +42,7 @@ type throttle struct {
 	key [sha256.Size]byte // makes the hashes of wrong passwords worthless to others
 
 	mu      sync.Mutex
-	counts  map[string]*failures // by network, or by account with "@"
+	counts  map[string]*failures // by network, by account after "@", and by visit
 	wrong   map[[sha256.Size]byte]time.Time
 	regular map[visit]time.Time
 }
@@ -55,6 +59,8 @@ type visit struct {
 	account string
 	network netip.Prefix
 }
+
+func (v visit) String() string { return v.account + " " + v.network.String() }
 
 func newThrottle(now func() time.Time) *throttle {
 	t := &throttle{
@@ -87,7 +93,7 @@ func (t *throttle) refused(addr netip.Addr, account string) bool {
 	defer t.mu.Unlock()
 	now := t.now()
 	if t.known(account, addr, now) {
-		return false
+		return t.paced(home(account, addr).String(), now)
 	}
 	for _, n := range failNetworks {
 		if t.locked(mask(addr, n.v4, n.v6).String(), now) {
@@ -100,6 +106,19 @@ func (t *throttle) refused(addr netip.Addr, account string) bool {
 func (t *throttle) known(account string, addr netip.Addr, now time.Time) bool {
 	at, ok := t.regular[home(account, addr)]
 	return ok && now.Sub(at) < knownFor
+}
+
+// paced lets one attempt in paceKnown through where too many have failed.
+func (t *throttle) paced(key string, now time.Time) bool {
+	f := t.counts[key]
+	if f == nil || f.n < failKnown || now.Sub(f.since) > failWindow {
+		return false
+	}
+	if now.Before(f.lockedUntil) {
+		return true
+	}
+	f.lockedUntil = now.Add(paceKnown)
+	return false
 }
 
 func (t *throttle) locked(key string, now time.Time) bool {
@@ -127,22 +146,37 @@ func (t *throttle) failed(addr netip.Addr, account string, password []byte) {
 		t.count(mask(addr, n.v4, n.v6).String(), n.limit, now)
 	}
 	t.count("@"+account, failAccount, now)
+	if t.known(account, addr, now) {
+		if f := t.entry(home(account, addr).String(), now); f != nil {
+			f.n++
+		}
+	}
 }
 
-func (t *throttle) count(key string, limit int, now time.Time) {
+// entry finds or begins the count of this window. It is nil when the table is full: so many networks
+// at once that the wider ones are in it already.
+func (t *throttle) entry(key string, now time.Time) *failures {
 	f := t.counts[key]
 	if f == nil {
 		if len(t.counts) >= throttleEntries {
 			t.sweepLocked(now)
 		}
 		if len(t.counts) >= throttleEntries {
-			return // so many networks at once: the wider ones are in the table already
+			return nil
 		}
 		f = &failures{since: now}
 		t.counts[key] = f
 	}
 	if now.Sub(f.since) > failWindow {
 		f.since, f.n = now, 0
+	}
+	return f
+}
+
+func (t *throttle) count(key string, limit int, now time.Time) {
+	f := t.entry(key, now)
+	if f == nil {
+		return
 	}
 	f.n++
 	if f.n < limit {

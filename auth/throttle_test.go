@@ -77,6 +77,18 @@ func TestOwnerIsNotLockedOutByAStorm(t *testing.T) {
 	wantErr(t, try(t, d, home1, "alice", "right"), ErrThrottled)
 }
 
+func TestGuessingFromAKnownNetworkIsSlowedDown(t *testing.T) {
+	d, clock := newDirectory(t, Config{Throttle: true})
+	must(t, try(t, d, home1, "alice", "right"))
+	guess(t, d, home1, "alice", failKnown+1) // the last is the first that is paced
+	wantErr(t, try(t, d, home1, "alice", "right"), ErrThrottled)
+	clock.Add(paceKnown)
+	must(t, try(t, d, home1, "alice", "right"))
+	wantErr(t, try(t, d, home1, "alice", "right"), ErrThrottled)
+	clock.Add(failWindow)
+	guess(t, d, home1, "alice", failKnown)
+}
+
 func TestSameWrongPasswordCountsOnce(t *testing.T) {
 	d, _ := newDirectory(t, Config{Throttle: true})
 	for range 50 {
