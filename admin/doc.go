@@ -9,4 +9,6 @@
 // says who that is; the socket is for its owner alone (0600); a secret
 // that was generated is answered once and never logged; what a Journal has
 // recorded is never edited, and losing it loses no mail.
+//
+// RFC 1035 5 (zone text), 6186 and 8314 (SRV records), 8460 (where reports on our TLS go).
 package admin
