@@ -22,7 +22,9 @@
 //  7. A file is never removed on a message's way, only by Run's housekeeping and Open.
 //
 // Bodies up to 1 MiB stand in queue.db: one sync then covers a message whole, and
-// nothing has to be removed later. Measured against a file for each, that is faster.
+// nothing has to be removed later. Measured with 10 KiB messages on two cores (BenchmarkAdd
+// and BenchmarkSend in mta/simulate): 11,000 Adds and 7,000 deliveries a second, against
+// 3,100 and 1,800 with a file for each.
 //
 // RFC 5321 4.5.4.1 (retries), 3461, 3464, 6522, 6533 (DSN), 3463 (status codes),
 // 3834 (Auto-Submitted), 4865 (FUTURERELEASE).

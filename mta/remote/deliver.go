@@ -60,8 +60,12 @@ func (s *Sender) deliverDomain(ctx context.Context, d *delivery, domain string) 
 			err = fmt.Errorf("%s: %w", h.name, errRequireTLS)
 		}
 		if errors.Is(err, errSelf) {
-			last = err
-			break // and so does every server after it, RFC 5321 5.1
+			// RFC 5321 5.1: nothing after us is better. With a better one that only does not
+			// answer now, we are its backup, and wait.
+			if last == nil {
+				last = err
+			}
+			break
 		}
 		if errors.Is(err, errNoAddress) {
 			missing++

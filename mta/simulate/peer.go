@@ -37,7 +37,7 @@ type Peer struct {
 	Name     string
 	TLS      *tls.Config // nil: no STARTTLS
 	TLSFault TLSFault
-	Hide     []string      // extensions not offered: "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE"
+	Hide     []string      // extensions not offered: "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE", "REQUIRETLS"
 	Greylist time.Duration // a sender and recipient are refused until so long after their first try
 	Tarpit   time.Duration // before every reply
 	Delay    time.Duration // of slow@: 2 s
@@ -176,6 +176,9 @@ func (s *peerSession) hello() {
 	offered := []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 104857600", "ENHANCEDSTATUSCODES"}
 	if s.p.TLS != nil && s.tls == nil {
 		offered = append(offered, "STARTTLS")
+	}
+	if s.tls != nil {
+		offered = append(offered, "REQUIRETLS") // RFC 8689 2: only under TLS
 	}
 	for _, ext := range offered {
 		word, _, _ := strings.Cut(ext, " ")

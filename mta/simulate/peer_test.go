@@ -96,6 +96,54 @@ func TestOddTLS(t *testing.T) {
 	}
 }
 
+// TestRequireTLS: a message that demands TLS all the way (RFC 8689) goes only to a
+// server whose name is vouched for, whose certificate fits and that passes the demand on.
+func TestRequireTLS(t *testing.T) {
+	ca, err := simulate.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	good, err := ca.Issue(time.Now().Add(time.Hour), "mx.x.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bad, err := ca.Issue(time.Now().Add(-time.Hour), "mx.x.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name string
+		peer *simulate.Peer
+		sts  *remote.STS
+		want string
+	}{
+		{"all is well", &simulate.Peer{TLS: good}, enforcing(t), "2.0.0"},
+		{"nobody vouches", &simulate.Peer{TLS: good}, nil, "5.7.30"},
+		{"bad certificate", &simulate.Peer{TLS: bad}, enforcing(t), "5.7.30"},
+		{"not offered", &simulate.Peer{TLS: good, Hide: []string{"REQUIRETLS"}}, enforcing(t), "5.7.30"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var box inbox
+			tt.peer.Name, tt.peer.Take = "mx.x.test", box.take
+			s := remote.New(remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, tt.peer), Roots: ca.Pool(), STS: tt.sts})
+			defer s.Close()
+			m := mail("a@home.test", []byte("Subject: x\r\nTLS-Required: No\r\n\r\nx\r\n"), "b@x.test")
+			m.Env.RequireTLS = true
+			r := s.Deliver(context.Background(), m, m.Env.To)[0]
+			got := "2.0.0"
+			if r.Err != nil {
+				got = r.Err.Status()
+			}
+			if got != tt.want {
+				t.Errorf("got %s (%v), want %s", got, r.Err, tt.want)
+			}
+			if r.Err == nil && !strings.Contains(box.mail[0].FromParams, "REQUIRETLS") {
+				t.Errorf("MAIL had %q", box.mail[0].FromParams)
+			}
+		})
+	}
+}
+
 // enforcing is an STS that knows an enforcing policy for every domain.
 func enforcing(t *testing.T) *remote.STS {
 	t.Helper()
