@@ -86,12 +86,12 @@ func appendOptional(b []byte, s string, utf8OK bool) []byte {
 }
 
 // withoutNUL replaces NUL, which no string of IMAP may hold (RFC 9051 9, CHAR8), by
-// 0x80.
+// U+FFFD, as Dovecot does.
 func withoutNUL(s string) string {
 	if strings.IndexByte(s, 0) < 0 {
 		return s
 	}
-	return strings.ReplaceAll(s, "\x00", "\x80")
+	return strings.ReplaceAll(s, "\x00", "\ufffd")
 }
 
 // squeezeBlanks makes one blank of every run of them, as Dovecot does with a Subject:

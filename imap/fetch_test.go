@@ -32,7 +32,7 @@ func TestEnvelope(t *testing.T) {
 		{"To: foo, Name <>\n", `(NIL NIL NIL NIL NIL ((NIL NIL "foo" "MISSING_DOMAIN")("Name" NIL "MISSING_MAILBOX" "MISSING_DOMAIN")) NIL NIL NIL NIL)`},
 		{"Subject: =?utf-8?q?x?=\n =?utf-8?q?y?=  z\n", `(NIL "=?utf-8?q?x?= =?utf-8?q?y?= z" NIL NIL NIL NIL NIL NIL NIL NIL)`},
 		{"Subject: k\xc3\xb6ln\nIn-Reply-To: <a>\nMessage-Id: <b>\n", "(NIL {5}\r\nk\xc3\xb6ln NIL NIL NIL NIL NIL NIL \"<a>\" \"<b>\")"},
-		{"Subject: a\x00b\n", "(NIL {3}\r\na\x80b NIL NIL NIL NIL NIL NIL NIL NIL)"},
+		{"Subject: a\x00b\n", "(NIL {5}\r\na\ufffdb NIL NIL NIL NIL NIL NIL NIL NIL)"},
 	} {
 		s, _ := summarize(t, crlf(c.header+"\n"))
 		if got := string(appendEnvelope(nil, &s.Envelope, false)); got != c.want {

@@ -31,8 +31,24 @@ func ParseAddressList(s string) []Address {
 
 type addressParser struct {
 	lexer
-	out   []Address
-	group bool
+	out      []Address
+	group    bool
+	noQuotes bool // a quote had no end: those from there on mean nothing
+}
+
+// quotedString reads a quoted-string. A quote without an end is passed over as if it
+// weren't there.
+func (p *addressParser) quotedString() string {
+	start := p.i
+	if !p.noQuotes {
+		text, closed := p.quoted()
+		if closed {
+			return text
+		}
+		p.noQuotes = true
+	}
+	p.i = start + 1
+	return ""
 }
 
 func (p *addressParser) list() {
@@ -72,7 +88,7 @@ func (p *addressParser) recover() {
 		case ',', ';':
 			return
 		case '"':
-			p.quoted()
+			p.quotedString()
 		default:
 			p.i++
 		}
@@ -127,7 +143,7 @@ func (p *addressParser) phrase() (text string, n int, dots bool) {
 		case p.end():
 			return out.String(), n, dots
 		case c == '"':
-			word, _ = p.quoted()
+			word = p.quotedString()
 			if word == "" {
 				prevDot = true
 				p.cfws()
@@ -195,8 +211,7 @@ func (p *addressParser) local() string {
 	for !p.end() {
 		switch c := p.peek(); {
 		case c == '"':
-			word, _ := p.quoted()
-			out.WriteString(word)
+			out.WriteString(p.quotedString())
 		case c == '.' || isAtomChar(c):
 			out.WriteString(p.while(func(c byte) bool { return c == '.' || isAtomChar(c) }))
 		default:

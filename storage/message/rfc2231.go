@@ -1,74 +1,88 @@
 package message
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
 )
 
 // joinContinuations puts together the values of parameters that were split up (RFC
-// 2231 3), "name*0" and "name*1*", and gives them after the others. The name ends
-// with "*" when one of the pieces was encoded. Pieces without a beginning stay.
+// 2231 3), "name*0" and "name*1*". The name ends with "*" when one of the pieces was
+// encoded. Where a piece is missing all stay as they are. As with Dovecot, parameters in
+// RFC 2231's form come after the others, by name.
 func joinContinuations(params []Param) []Param {
-	if !slices.ContainsFunc(params, func(p Param) bool { _, _, _, ok := splitName(p.Name); return ok }) {
+	extended := func(p Param) bool { return strings.IndexByte(p.Name, '*') > 0 }
+	if !slices.ContainsFunc(params, extended) {
 		return params
 	}
 	var out []Param
-	pieces := map[string][]piece{}
-	var names []string
+	var pieces []piece
 	for _, p := range params {
-		name, index, encoded, ok := splitName(p.Name)
-		if !ok {
+		if extended(p) {
+			pieces = append(pieces, newPiece(p))
+		} else {
 			out = append(out, p)
-			continue
 		}
-		key := strings.ToLower(name)
-		if pieces[key] == nil {
-			names = append(names, key)
-		}
-		pieces[key] = append(pieces[key], piece{p, name, index, encoded})
 	}
-	for _, key := range names {
-		out = append(out, join(pieces[key])...)
+	slices.SortStableFunc(pieces, func(a, b piece) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.index, b.index))
+	})
+	for len(pieces) > 0 {
+		n := 1
+		for n < len(pieces) && pieces[n].key == pieces[0].key {
+			n++
+		}
+		out = append(out, join(pieces[:n])...)
+		pieces = pieces[n:]
 	}
 	return out
 }
 
+// piece is a parameter whose name holds a "*".
 type piece struct {
 	Param
-	base    string
-	index   int
-	encoded bool
+	base, key string // name without the index, as written and in lower case
+	index     int    // -1: none
+	encoded   bool
 }
 
+func newPiece(p Param) piece {
+	base, index, encoded, ok := splitName(p.Name)
+	if !ok {
+		return piece{p, p.Name, strings.ToLower(p.Name), -1, false}
+	}
+	return piece{p, base, strings.ToLower(base), index, encoded}
+}
+
+// join puts the pieces of one name, sorted by index, together if they are 0, 1, 2, ...
 func join(pieces []piece) []Param {
-	slices.SortStableFunc(pieces, func(a, b piece) int { return a.index - b.index })
-	n := 0
 	encoded := false
-	for n < len(pieces) && pieces[n].index == n {
-		encoded = encoded || pieces[n].encoded
-		n++
+	complete := true
+	for i, p := range pieces {
+		encoded = encoded || p.encoded
+		complete = complete && p.index == i
 	}
 	var out []Param
-	if n > 0 {
-		var value strings.Builder
-		for _, p := range pieces[:n] {
-			if encoded && !p.encoded {
-				value.WriteString(percentEncode(p.Value))
-			} else {
-				value.WriteString(p.Value)
-			}
+	if !complete {
+		for _, p := range pieces {
+			out = append(out, p.Param)
 		}
-		name := pieces[0].base
-		if encoded {
-			name += "*"
+		return out
+	}
+	var value strings.Builder
+	for _, p := range pieces {
+		if encoded && !p.encoded {
+			value.WriteString(percentEncode(p.Value))
+		} else {
+			value.WriteString(p.Value)
 		}
-		out = append(out, Param{name, value.String()})
 	}
-	for _, p := range pieces[n:] {
-		out = append(out, p.Param)
+	name := pieces[0].base
+	if encoded {
+		name += "*"
 	}
-	return out
+	return []Param{{name, value.String()}}
 }
 
 // splitName takes "name*12*" apart; ok is false when there is no index in it.
