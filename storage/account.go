@@ -143,8 +143,8 @@ func (a *Account) waitForClock() {
 			latest = max(latest, s.times.Latest())
 		}
 	}
-	if wait := clockStep - time.Since(time.Unix(0, latest)); wait > 0 && wait <= clockStep {
-		time.Sleep(wait)
+	if wait := clockStep - time.Since(time.Unix(0, latest)); wait >= 0 && wait <= clockStep {
+		time.Sleep(wait + time.Millisecond)
 	}
 }
 

@@ -404,6 +404,10 @@ func TestIdleMailboxLeavesMemory(t *testing.T) {
 		t.Fatal("unloaded while in use")
 	}
 	m.Release()
+	a.waitForClock()
+	if err := a.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	m.unload(later)
 	if m.Snapshot() != nil {
 		t.Fatal("still in memory")

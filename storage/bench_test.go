@@ -194,6 +194,38 @@ func BenchmarkBulk10k(b *testing.B) {
 	}
 }
 
+// BenchmarkDeliverAndFetch is what a session in IDLE makes of each delivery: the index is
+// flushed for it.
+func BenchmarkDeliverAndFetch(b *testing.B) {
+	a := benchAccount(b)
+	m, body := box(b, a, "INBOX"), body10k()
+	for b.Loop() {
+		st := deliver(b, a, body)
+		for _, err := range m.Details(b.Context(), []UID{st[0].UID}) {
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
+
+func BenchmarkDetails10k(b *testing.B) {
+	a := benchAccount(b)
+	m := bigMailbox(b, a, 10000)
+	for b.Loop() {
+		n := 0
+		for _, err := range m.Details(b.Context(), m.Snapshot().UIDs()) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != 10000 {
+			b.Fatal(n)
+		}
+	}
+}
+
 func BenchmarkSnapshotAll100k(b *testing.B) {
 	s := tableOf(100000)
 	for b.Loop() {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -188,6 +189,53 @@ func TestVanishedIsNotTrustedAfterAKill(t *testing.T) {
 	}
 	if gone, complete, err := m.Vanished(t.Context(), seen); err != nil || complete && !slices.Contains(gone, 2) {
 		t.Error(gone, complete, err)
+	}
+}
+
+// The times of a folder are only as fine as a tick of the kernel.
+func TestKillInTheTickOfAFlush(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	times := m.Snapshot().times
+	if err := a.flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, a, text(2))
+	for sub, ns := range map[string]int64{"new": times.New, "cur": times.Cur} { // as if in the same tick
+		at := time.Unix(0, ns)
+		if err := os.Chtimes(filepath.Join(a.path, sub), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	killed := filepath.Join(t.TempDir(), "copy")
+	if out, err := exec.Command("cp", "-a", dir, killed).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s.Close()
+	s = testStore(t, killed)
+	defer s.Close()
+	if m := box(t, testAccount(t, s), "INBOX"); m.Snapshot().Len() != 2 {
+		t.Error("messages:", m.Snapshot().Len())
+	}
+}
+
+// Mail that came before the stop must not make the next start look through the folder.
+func TestCleanStopIsTrusted(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	deliver(t, a, text(1))
+	s.Close()
+	s = testStore(t, dir)
+	defer s.Close()
+	a = testAccount(t, s)
+	for _, m := range a.allMailboxes() {
+		if m.snap.Load() != nil {
+			t.Error("looked through", m.Name())
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"facteur/storage/maildir"
 	"facteur/storage/sqlite"
@@ -268,6 +269,18 @@ func writeTable(tx *sqlite.Tx, was, s *Snapshot) error {
 	return nil
 }
 
+// withoutFreshTimes leaves the times of the folder out if they are so young that a later
+// change may still leave the same: after a kill the index would pass for up to date.
+// The Snapshot is then another than the mailbox's, so that the next flush writes it again.
+func (s *Snapshot) withoutFreshTimes() *Snapshot {
+	if age := time.Since(time.Unix(0, s.times.Latest())); age > clockStep || s.times == (maildir.Times{}) {
+		return s
+	}
+	n := s.next()
+	n.times = maildir.Times{}
+	return n
+}
+
 func deleteChunk(tx *sqlite.Tx, validity uint32, id UID) error {
 	_, err := tx.Exec("DELETE FROM chunk WHERE id=?", rowID(validity, id))
 	return err
@@ -351,7 +364,7 @@ func (a *Account) flushOnce(ctx context.Context, db *sqlite.DB) error {
 	var tables []table
 	for _, m := range a.allMailboxes() {
 		if is := m.snap.Load(); is != nil && is != m.flushed {
-			tables = append(tables, table{m, m.flushed, is})
+			tables = append(tables, table{m, m.flushed, is.withoutFreshTimes()})
 		}
 	}
 	if len(ops) == 0 && len(tables) == 0 {

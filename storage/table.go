@@ -15,7 +15,7 @@ import (
 //   - to remove, the chunks touched and the list of UIDs are made anew.
 //
 // So only the newest Snapshot may be changed, and each only once.
-const chunkSize = 512
+const chunkSize = 256
 
 // rec is a message in the table.
 type rec struct {
@@ -143,7 +143,7 @@ func (s *Snapshot) with(rows []row) *Snapshot {
 }
 
 // index works out where each chunk starts. Chunks before the first changed one keep
-// their places, but the list is short: one number for 512 messages.
+// their places, but the list is short: one number for 256 messages.
 func (s *Snapshot) index() {
 	s.starts = make([]int32, len(s.chunks)+1)
 	for i, c := range s.chunks {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	_ "github.com/mattn/go-sqlite3"
 )
@@ -93,6 +94,7 @@ func (d *DB) open(opt Options) error {
 	}
 	d.readers.SetMaxOpenConns(readers)
 	d.readers.SetMaxIdleConns(readers)
+	d.readers.SetConnMaxIdleTime(time.Minute) // each keeps pages in memory
 	return nil
 }
 
