@@ -39,6 +39,7 @@ type Account struct {
 	pending  []op
 	flushMu  sync.Mutex
 
+	closed     atomic.Bool
 	flushFails atomic.Bool
 	tidied     time.Time // when old rows were last removed; Run's
 
@@ -118,6 +119,7 @@ func (m *Mailbox) start(ctx context.Context) error {
 
 // close flushes and closes. Nobody uses the account any more.
 func (a *Account) close() error {
+	a.closed.Store(true)
 	var errs []error
 	for _, m := range a.allMailboxes() {
 		if err := m.settle(context.Background()); err != nil {

@@ -404,6 +404,9 @@ func TestIdleMailboxLeavesMemory(t *testing.T) {
 		t.Fatal("unloaded while in use")
 	}
 	m.Release()
+	if _, err := m.indexSome(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	a.waitForClock()
 	if err := a.flush(t.Context()); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"time"
 
 	"facteur/storage/maildir"
@@ -207,23 +206,4 @@ func (m *Mailbox) Vanished(ctx context.Context, since ModSeq) (uids []UID, compl
 	}
 	slices.Sort(uids)
 	return slices.Compact(uids), from >= 0 && since >= ModSeq(from), nil
-}
-
-// TextField says where FullText looks.
-type TextField uint8
-
-const (
-	TextSubject TextField = 1 << iota
-	TextAddresses
-	TextBody
-)
-
-func (f TextField) columns() string {
-	var names []string
-	for i, name := range [...]string{"subject", "addresses", "body"} {
-		if f&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, " ")
 }

@@ -27,6 +27,22 @@
 //     for while a transaction is open; "database is locked" can't happen.
 //  7. A file name is built from what a client sent only through maildir.EncodeName.
 //
+// How it hangs together: a Mailbox has one lock for its writers, and a Snapshot that
+// readers take without any. Who wants to add messages puts them in the mailbox's queue and
+// asks for the lock; who gets it commits for all (commit.go). Snapshots share all that
+// didn't change (table.go). The index is written behind and flushed by whoever
+// reads it (index.go), so that the path of a message has two syncs and no SQL. What other
+// programs did is found by the times of new and cur before each change, and told
+// by inotify to those who wait (scan.go, adopt.go, watch.go). The order of syncs, and what
+// a crash leaves after each step, is in maildir/write.go.
+//
+// BUGS: A file over 4 GiB is not taken for a message, nor is a folder whose name is not in
+// modified UTF-7. A message with bare LFs is turned into CRLF in memory. Keywords that
+// Dovecot keeps in dovecot-keywords are not read: letters without a name are dropped
+// when the file gets its name here. The date of SAVEDATE is the delivery's again after the
+// index was lost. Where another program changes a folder in the same tick of the kernel's
+// clock as we do, and Run isn't running, that is only seen at the next change.
+//
 // RFC 3501 and 9051 (UIDs, flags), 7162 (ModSeq), 8474 (object IDs), 8514 (SAVEDATE),
 // 9208 (quota), 5464 (METADATA), 6154 (special use).
 package storage

@@ -25,6 +25,25 @@ const (
 	textBatch = 16      // messages indexed in one transaction
 )
 
+// TextField says where FullText looks.
+type TextField uint8
+
+const (
+	TextSubject TextField = 1 << iota
+	TextAddresses
+	TextBody
+)
+
+func (f TextField) columns() string {
+	var names []string
+	for i, name := range [...]string{"subject", "addresses", "body"} {
+		if f&(1<<i) != 0 {
+			names = append(names, name)
+		}
+	}
+	return strings.Join(names, " ")
+}
+
 // openFullText finds out whether there is a full-text index.
 func (a *Account) openFullText() {
 	if !a.s.cfg.FullText {

@@ -1,0 +1,140 @@
+package storage
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+
+	"facteur/storage/maildir"
+)
+
+// adopt gives foreign files a UID, by a rename that writes it into their name, and syncs the
+// folder before anybody sees the UIDs.
+func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
+	m := l.m
+	if err := m.reserve(len(l.foreign)); err != nil {
+		return err
+	}
+	next := m.snap.Load().UIDNext
+	var rows []row
+	for _, f := range l.foreign {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		r, ok := l.measure(f)
+		if !ok {
+			continue
+		}
+		r.uid, r.modseq = next, modseq
+		sub, name := m.base().nameOf(&r.rec, r.base)
+		err := m.a.fs.Rename(m.path(f.Sub, f.Name), m.path(sub, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return diskError(err)
+		}
+		l.renamed = true
+		next++
+		rows = append(rows, r)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	for _, sub := range []maildir.Sub{maildir.New, maildir.Cur} {
+		if err := m.a.fs.SyncDir(maildir.Join(m.place.Load().folder, string(sub))); err != nil {
+			return err
+		}
+	}
+	m.publish(m.base().with(rows))
+	return nil
+}
+
+var errNoMessage = errors.New("not a message")
+
+// measure works out the row of a file from its name, and from the file where the name
+// doesn't say. A file that can't be read must not close the mailbox to all others: it is
+// left where it is.
+func (l *look) measure(f listed) (row, bool) {
+	r, err := l.measureFile(f)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		l.m.a.s.cfg.Log.Warn("file passed over", "account", l.m.a.name, "file", l.m.path(f.Sub, f.Name), "err", err)
+	}
+	return r, err == nil
+}
+
+func (l *look) measureFile(f listed) (row, error) {
+	m := l.m
+	path := m.path(f.Sub, f.Name)
+	st, err := m.a.fs.Stat(path)
+	if err != nil {
+		return row{}, err
+	}
+	if !st.Mode().IsRegular() || st.Size() > maxMessage {
+		return row{}, errNoMessage
+	}
+	disk, virtual := st.Size(), f.name.Virtual
+	if virtual < disk || f.name.Size != disk {
+		if virtual, err = virtualSize(m.a.fs, path); err != nil {
+			return row{}, err
+		}
+	}
+	if virtual > maxMessage {
+		return row{}, errNoMessage
+	}
+	letters, extra := f.name.Flags, f.name.Keywords
+	flags := m.flags
+	if v := f.name.UIDValidity; v != 0 && v != m.validity {
+		// Moved here by another program: the letters are those of the folder it comes from.
+		flags = newFlagSets(m.a.keywordsOf(v))
+	}
+	set, err := m.flagNumber(flags.fromName(letters, extra))
+	if err != nil {
+		return row{}, err
+	}
+	if f.Sub == maildir.New {
+		set |= inNew
+	}
+	base := f.name.Base
+	if base == "" || len(base) > maildir.MaxBase {
+		base = maildir.NewBase(st.ModTime(), maildir.NewUnique(), m.a.s.host)
+	}
+	return row{rec{
+		set: set, size: uint32(virtual), lf: uint32(virtual - disk), internal: st.ModTime().Unix(),
+	}, base}, nil
+}
+
+// virtualSize is the size with each bare LF written as CRLF.
+func virtualSize(fsys maildir.FS, path string) (int64, error) {
+	f, err := fsys.Open(path)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	r := bufio.NewReaderSize(f, 64<<10)
+	var size int64
+	cr := false
+	for {
+		line, err := r.ReadSlice('\n')
+		size += int64(len(line))
+		if n := len(line); n > 0 && line[n-1] == '\n' {
+			if n > 1 {
+				cr = line[n-2] == '\r'
+			}
+			if !cr {
+				size++
+			}
+		}
+		if n := len(line); n > 0 {
+			cr = line[n-1] == '\r'
+		}
+		if err == io.EOF {
+			return size, nil
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return 0, err
+		}
+	}
+}
