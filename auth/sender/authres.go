@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // authResults is an Authentication-Results field (RFC 8601 2.2), as far as we read it.
@@ -148,28 +149,16 @@ func (l *arLexer) quoted() string {
 	return out.String()
 }
 
-// Span is a part of a header, from Start up to End.
-type Span struct{ Start, End int }
-
-// ForgedResults finds the Authentication-Results fields of a header that claim to be ours, in any spelling
-// of name and id, and those whose id can't be read: RFC 8601 5 wants them removed before we add
-// our own.
-func ForgedResults(header []byte, ourID string) []Span {
-	var spans []Span
-	pos := 0
-	for _, f := range splitHeader(header) {
-		start := pos
-		pos += len(f.raw)
-		name, value, ok := generousName(f)
-		if !ok || name != "authenticationresults" {
-			continue
-		}
-		ar, _ := parseAuthResults(value)
-		if ar.id == "" || strings.EqualFold(labels(ar.id), labels(ourID)) {
-			spans = append(spans, Span{start, pos})
-		}
+// ForgedResult reports whether a header field, as it stands in the message, is an Authentication-Results field
+// that claims to be ours, in any spelling of name and id, or whose id can't be read: RFC 8601 5 wants
+// it removed before we add our own.
+func ForgedResult(raw []byte, ourID string) bool {
+	name, value, ok := generousName(field{raw: raw})
+	if !ok || name != "authenticationresults" {
+		return false
 	}
-	return spans
+	ar, _ := parseAuthResults(value)
+	return ar.id == "" || !utf8.ValidString(ar.id) || strings.EqualFold(labels(ar.id), labels(ourID))
 }
 
 // generousName is the name of a field as the most generous of readers might take it: unfolded, whatever

@@ -8,7 +8,7 @@ import (
 	"github.com/emersion/go-msgauth/authres"
 )
 
-func TestForgedResults(t *testing.T) {
+func TestForgedResult(t *testing.T) {
 	for name, c := range map[string]struct {
 		field  string
 		forged bool
@@ -32,15 +32,25 @@ func TestForgedResults(t *testing.T) {
 		"open quote":         {`Authentication-Results: "mx.example.net; spf=pass`, false},
 		"no id":              {"Authentication-Results: ; spf=pass", true},
 		"path after id":      {"Authentication-Results: mx.example.net/x; spf=pass", true},
+		"blank at the end":   {"Authentication-Results: (a (b\\)) c) mx.example.net(x); x", true},
+		"comment only":       {"Authentication-Results: (open", true},
+		"no UTF-8":           {"Authentication-Results: \x80\xff; spf=pass", true},
 		"another field":      {"X-Authentication-Results: mx.example.net; spf=pass", false},
 		"ARC's":              {"ARC-Authentication-Results: i=1; mx.example.net; spf=pass", false},
+		"another's version":  {"Authentication-Results: mx.example.org 1; spf=pass", false},
 	} {
-		header := "From: a@example.org\r\n" + c.field + "\r\nTo: b@example.org\r\n\r\n"
-		spans := ForgedResults([]byte(header), "mx.example.net")
-		if forged := len(spans) == 1; forged != c.forged {
-			t.Errorf("%s: %v", name, spans)
-		} else if forged && header[spans[0].Start:spans[0].End] != c.field+"\r\n" {
-			t.Errorf("%s: removes %q", name, header[spans[0].Start:spans[0].End])
+		if forged := ForgedResult([]byte(c.field+"\r\n"), "mx.example.net"); forged != c.forged {
+			t.Errorf("%s: %v", name, forged)
+		}
+	}
+}
+
+func TestForgedResultOfANameInUnicode(t *testing.T) {
+	for _, id := range []string{"mx.exämple.test", "MX.XN--EXMPLE-CUA.test", "mx.exämple.test."} {
+		for _, our := range []string{"mx.exämple.test", "mx.xn--exmple-cua.test"} {
+			if !ForgedResult([]byte("Authentication-Results: "+id+"; spf=pass\r\n"), our) {
+				t.Errorf("%s passes for another than %s", id, our)
+			}
 		}
 	}
 }

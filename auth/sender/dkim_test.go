@@ -267,6 +267,6 @@ func TestHostileHeadersTakeLinearTime(t *testing.T) {
 		if v.DKIM[0].Result != ResultPass {
 			t.Errorf("%s: %.200v", name, fmt.Sprint(v.DKIM[0]))
 		}
-		ForgedResults([]byte(header), "mx.example.net")
+		ForgedResult([]byte(header), "mx.example.net")
 	}
 }

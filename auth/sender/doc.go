@@ -2,7 +2,7 @@
 // with DKIM.
 //
 // Verifier.Verify is the way in: it asks for everything at the same time and makes one Verdict of
-// it, with the Authentication-Results field to put on top. CheckSPF, CheckIPRev and ForgedResults stand
+// it, with the Authentication-Results field to put on top. CheckSPF, CheckIPRev and ForgedResult stand
 // for themselves. Keyring holds our DKIM keys and signs.
 //
 // What must stay true: linear time whatever the message; a look-up that gave no answer is never a
@@ -14,8 +14,7 @@
 // Where we decide what the RFCs leave open: ten signatures are verified, from the top; a signature whose l=
 // leaves a part of the body unsigned, and a key below 1024 or above 8192 bits, are "policy", which is no
 // pass; an expired signature is "fail"; a key in testing mode (t=y) counts like any other and is
-// reported; a temporary failure of what might have passed for an author with p=reject is answered with
-// 451. ARC is never sealed and only used to set a policy aside for a sealer that the owner trusts.
+// reported. ARC is never sealed and only used to set a policy aside for a sealer that the owner trusts.
 //
 // The verifier is our own where libraries are quadratic or read records too generously; go-msgauth makes
 // our signatures, from header fields that are already unfolded.

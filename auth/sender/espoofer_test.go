@@ -17,7 +17,7 @@ import (
 //	in.eml    the message, octet for octet
 //	zone      what DNS says, beside the zone file one folder up
 //	envelope  ip, helo and from of the SMTP session
-//	want      what the Verdict has to say
+//	want      what the Verdict has to say, and what the MX makes of it
 //	why.txt   what the forger is after
 //
 // so that adding one needs no Go. The private keys behind the signatures are gone: a new case that needs a
@@ -91,10 +91,13 @@ func checkWant(t *testing.T, want string, v *Verdict) {
 	}
 	got := map[string]string{
 		"spf": v.SPF.Result, "helo": v.Helo.Result, "dkim": strings.Join(dkim, ", "), "dmarc": v.DMARC.Result, "arc": v.ARC.Result,
-		"from": v.From, "fault": v.Fault, "disposition": v.Disposition, "reply": v.Reply, "policy": v.DMARC.Policy,
+		"from": v.From, "fault": v.Fault, "policy": v.DMARC.Policy,
 	}
 	for line := range strings.Lines(want) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if key == "disposition" || key == "reply" {
+			continue // are the MX's: cmd/facteur plays every case against it
+		}
 		text, known := got[key]
 		if !known {
 			t.Fatalf("want: %q", line)

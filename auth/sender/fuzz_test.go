@@ -107,7 +107,7 @@ func FuzzHeader(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Fault == "" && got.From == "" || got.Fault != "" && got.Disposition != Reject {
+		if (got.Fault == "") != (got.From != "") {
 			t.Errorf("%+v", got)
 		}
 		checkField(t, got.Field)
@@ -123,11 +123,7 @@ func FuzzAuthResults(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value, strange string) {
 		parseAuthResults(value)
-		for _, span := range ForgedResults([]byte(value), "mx.example.net") {
-			if span.Start >= span.End || span.End > len(value) {
-				t.Errorf("%q: %v", value, span)
-			}
-		}
+		ForgedResult([]byte(value), "mx.example.net")
 		v := testVerdict()
 		v.SPF.Sender, v.SPF.Reason, v.DKIM[0].Identity, v.AuthorDomain = strange, value, value, strange
 		field := v.authResultsField("mx.example.net")

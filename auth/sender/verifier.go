@@ -30,7 +30,8 @@ type Params struct {
 	Body     io.Reader        // what follows it; read once to its end
 }
 
-// Verdict is all that was found out. "facteur check --json" writes it as it is.
+// Verdict is all that was found out. What becomes of the message is the MX's to decide. "facteur check --json"
+// writes it as it is.
 type Verdict struct {
 	SPF          SPF    `json:"spf"`  // of MAIL FROM; of HELO for the null reverse-path
 	Helo         SPF    `json:"helo"` // of HELO; Result is empty when SPF above is that already
@@ -42,19 +43,10 @@ type Verdict struct {
 	AuthorDomain string `json:"author_domain"`
 	Fault        string `json:"fault,omitempty"`    // what is wrong with the From field
 	Override     string `json:"override,omitempty"` // why the policy is set aside
-	Disposition  string `json:"disposition"`        // "accept", "quarantine" or "reject"
-	Reply        string `json:"reply"`              // what the peer would hear
 
 	// Field is the Authentication-Results field, CRLF at its end.
 	Field []byte `json:"-"`
 }
-
-// The dispositions.
-const (
-	Accept     = "accept"
-	Quarantine = "quarantine"
-	Reject     = "reject"
-)
 
 // Verify asks everything at the same time and takes as long as the slowest of SPF, keys and policy. What DNS
 // doesn't answer is a temperror in the Verdict; the error is only ever one of reading the body.
@@ -97,7 +89,9 @@ func (v *Verifier) Verify(ctx context.Context, p Params) (*Verdict, error) {
 	if out.DMARC = policy().evaluate(out.SPF, out.DKIM); fault != "" {
 		out.DMARC = DMARC{Result: ResultPermError, Reason: "no single author"}
 	}
-	v.decide(out)
+	if fault == "" && out.DMARC.disputed() {
+		out.Override = v.override(out)
+	}
 	out.Field = out.authResultsField(v.Hostname)
 	return out, nil
 }
@@ -147,31 +141,8 @@ func (v *Verifier) checkSPF(ctx context.Context, p Params, now time.Time) [2]SPF
 	return [2]SPF{CheckSPF(ctx, v.Resolver, mailFrom), helo()}
 }
 
-// decide says what the author's domain asks for, unless the owner trusts who brought the message.
-func (v *Verifier) decide(out *Verdict) {
-	out.Disposition, out.Reply = Accept, "250 2.0.0 Accepted"
-	if out.Fault != "" {
-		out.Disposition, out.Reply = Reject, "550 5.6.0 Refused: "+out.Fault
-		return
-	}
-	enforced := out.DMARC.Result == ResultFail || out.DMARC.Result == ResultTempError
-	if !enforced || out.DMARC.Policy == PolicyNone || out.DMARC.Policy == "" {
-		return
-	}
-	if out.Override = v.override(out); out.Override != "" {
-		return
-	}
-	switch {
-	case out.DMARC.Result == ResultTempError && out.DMARC.Policy == PolicyReject:
-		// Whoever has a name below the author's with a broken DNS could come in here otherwise.
-		out.Disposition = Reject
-		out.Reply = "451 4.7.1 No answer for " + out.DMARC.Domain + ", please try again later"
-	case out.DMARC.Result == ResultTempError:
-	case out.DMARC.Policy == PolicyReject:
-		out.Disposition = Reject
-		out.Reply = "550 5.7.1 Refused: neither SPF nor DKIM shows that this is from " + out.AuthorDomain +
-			", and " + out.DMARC.Domain + " asks to reject such mail (DMARC)"
-	default:
-		out.Disposition = Quarantine
-	}
+// disputed reports whether the author's domain asks for something that could be done: that is what an Override
+// sets aside.
+func (d DMARC) disputed() bool {
+	return (d.Result == ResultFail || d.Result == ResultTempError) && d.Policy != PolicyNone && d.Policy != ""
 }

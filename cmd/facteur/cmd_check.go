@@ -9,11 +9,13 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"facteur/auth/sender"
 	"facteur/mta/dns"
+	"facteur/mta/smtpd"
 	"facteur/storage/message"
 )
 
@@ -36,11 +38,14 @@ func (c *cli) checkCommand() *cobra.Command {
 	return cmd
 }
 
-// checked is what "check --json" prints: the verdict, or SPF alone, and the look-ups.
+// checked is what "check --json" prints: what was found out and what the MX would do, or SPF alone, and the
+// look-ups.
 type checked struct {
 	*sender.Verdict
-	SPF     *sender.SPF `json:"spf,omitempty"`
-	Lookups []lookup    `json:"lookups"`
+	SPF         *sender.SPF `json:"spf"`
+	Disposition string      `json:"disposition,omitempty"`
+	Reply       string      `json:"reply,omitempty"`
+	Lookups     []lookup    `json:"lookups"`
 }
 
 type lookup struct {
@@ -59,12 +64,12 @@ func (c *cli) check(ctx context.Context, file string, o checkOptions) error {
 	if err != nil {
 		return err
 	}
-	hostname, err := os.Hostname()
+	cfg, err := c.configOrDefault()
 	if err != nil {
-		hostname = "localhost"
+		return err
 	}
-	v := &sender.Verifier{Resolver: r, Hostname: hostname}
-	var out checked
+	v := newVerifier(cfg, r, time.Now).Verifier
+	out := checked{Lookups: []lookup{}}
 	ctx = dns.WithTrace(ctx, out.trace())
 	if file == "" {
 		spf := v.SPF(ctx, p)
@@ -81,11 +86,33 @@ func (c *cli) check(ctx context.Context, file string, o checkOptions) error {
 		return err
 	}
 	out.SPF = &out.Verdict.SPF
+	d := smtpd.Decide(factsOf(out.Verdict), smtpd.Policy{})
+	out.Disposition, out.Reply = d.Action.String(), "250 2.0.0 Accepted"
+	if d.Reply != nil {
+		out.Reply = d.Reply.Error()
+	}
 	err = c.show(out, out.write)
-	if err == nil && out.Disposition == sender.Reject {
+	if err == nil && d.Action == smtpd.Refuse {
 		err = &exitError{exitRefused, nil}
 	}
 	return err
+}
+
+// configOrDefault is the configuration where there is one: its host name and whom it trusts count.
+func (c *cli) configOrDefault() (Config, error) {
+	if file, err := c.configFile(); err == nil {
+		cfg, err := LoadConfig(file)
+		if err != nil {
+			err = &exitError{exitUsage, err}
+		}
+		return cfg, err
+	}
+	cfg := DefaultConfig()
+	var err error
+	if cfg.Hostname, err = os.Hostname(); err != nil {
+		cfg.Hostname = "localhost"
+	}
+	return cfg, nil
 }
 
 func (o checkOptions) params() (sender.Params, error) {
@@ -156,7 +183,7 @@ func (out checked) write(w io.Writer) {
 		line("ARC", v.ARC.Result, v.ARC.Reason)
 		line("DMARC", v.DMARC.Result, v.DMARC.Domain, v.DMARC.Policy, v.DMARC.Reason)
 		line("From", v.From, v.Fault)
-		line("disposition", v.Disposition, v.Reply)
+		line("disposition", out.Disposition, out.Reply)
 	}
 	for _, l := range out.Lookups {
 		line("look-up", l.Type+" "+l.Name, strings.Join(l.Records, " | "), l.Error)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"facteur/auth/sender"
 	"facteur/mta"
 	"facteur/mta/dns"
 	"facteur/mta/queue"
@@ -66,8 +67,8 @@ func (d *Daemon) smtpConfig(kind smtpd.Kind, deps Deps) smtpd.Config {
 	cfg := smtpd.Config{
 		Kind: kind, Hostname: d.cfg.Hostname, TLS: d.parts.certs.Client("smtp"), PlainAuth: d.cfg.Submit.PlainAuth,
 		SpoolDir: filepath.Join(d.cfg.Data, incoming), Limits: d.cfg.Limits.smtp(kind), Log: d.log, Now: deps.Now,
-		Queue: d.parts.queue,
-		Auth:  d.parts.directory, Senders: d.parts.directory, Signer: signer{d.parts.keyring}, Allowance: allowance{d.parts.queue},
+		Queue: d.parts.queue, ForgedResult: sender.ForgedResult,
+		Auth: d.parts.directory, Senders: d.parts.directory, Signer: signer{d.parts.keyring}, Allowance: allowance{d.parts.queue},
 	}
 	return cfg
 }

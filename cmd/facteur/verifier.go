@@ -35,6 +35,11 @@ func (v *verifier) Verify(ctx context.Context, m *mta.Message) (smtpd.Facts, err
 	if err != nil {
 		return smtpd.Facts{}, err
 	}
+	return factsOf(found), nil
+}
+
+// factsOf are what was found out as smtpd.Decide wants it.
+func factsOf(found *sender.Verdict) smtpd.Facts {
 	facts := smtpd.Facts{
 		AuthResults: found.Field, SPF: found.SPF.Result, ARC: found.ARC.Result,
 		DMARC: found.DMARC.Result, DMARCPolicy: found.DMARC.Policy, DMARCDomain: found.DMARC.Domain,
@@ -43,7 +48,7 @@ func (v *verifier) Verify(ctx context.Context, m *mta.Message) (smtpd.Facts, err
 	for _, d := range found.DKIM {
 		facts.DKIM = append(facts.DKIM, d.Result+" "+d.Domain+" "+d.Selector)
 	}
-	return facts, nil
+	return facts
 }
 
 // bodyAfter reads what follows the header block.

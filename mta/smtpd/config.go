@@ -35,6 +35,10 @@ type Config struct {
 	Now       func() time.Time // time.Now
 	Observe   func(Event)      // counters; may be nil
 
+	// ForgedResult reports whether a header field is an Authentication-Results field that claims
+	// to be from us, the host ourID: sender.ForgedResult.
+	ForgedResult func(field []byte, ourID string) bool
+
 	// What <Postmaster> without a domain means (RFC 5321 4.1.1.3): postmaster of the first domain.
 	Postmaster message.AddrSpec
 
@@ -150,6 +154,8 @@ func (cfg *Config) check() error {
 		return errors.New("smtpd: no hostname")
 	case cfg.Queue == nil:
 		return errors.New("smtpd: no queue")
+	case cfg.ForgedResult == nil:
+		return errors.New("smtpd: nothing finds forged Authentication-Results")
 	case cfg.Kind == MX && (cfg.Recipients == nil || cfg.Deliverer == nil):
 		return errors.New("smtpd: an MX needs Recipients and a Deliverer")
 	case cfg.Kind != MX && (cfg.Auth == nil || cfg.Senders == nil):

@@ -145,7 +145,7 @@ func (d *dialogue) set(word string, args []string) {
 		f := &d.backend.facts
 		for _, a := range args {
 			k, v, _ := strings.Cut(a, "=")
-			p, ok := map[string]*string{"SPF": &f.SPF, "DMARC": &f.DMARC, "Policy": &f.DMARCPolicy, "Domain": &f.DMARCDomain, "Fault": &f.FromFault, "Override": &f.Override}[k]
+			p, ok := map[string]*string{"SPF": &f.SPF, "DMARC": &f.DMARC, "Policy": &f.DMARCPolicy, "Domain": &f.DMARCDomain, "Author": &f.Author, "Fault": &f.FromFault, "Override": &f.Override}[k]
 			if !ok {
 				d.fail("no fact %s", k)
 			}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"facteur/auth"
+	"facteur/auth/sender"
 	"facteur/mta"
 	"facteur/mta/dns"
 	"facteur/storage/message"
@@ -188,7 +189,7 @@ func testConfig(t testing.TB, kind Kind, b *backend) Config {
 	l := DefaultLimits(kind)
 	l.Delay, l.Greet, l.Command = 0, 0, 20*time.Second
 	return Config{
-		Kind: kind, Hostname: "mx.example.test", TLS: certificate(t), SpoolDir: t.TempDir(), Limits: l,
+		Kind: kind, Hostname: "mx.example.test", ForgedResult: sender.ForgedResult, TLS: certificate(t), SpoolDir: t.TempDir(), Limits: l,
 		Log:        slog.New(slog.DiscardHandler),
 		Postmaster: message.AddrSpec{Local: "postmaster", Domain: "example.test"},
 		Recipients: b, Verifier: b, Deliverer: b, Queue: b, Auth: b, Senders: b, Signer: b, Allowance: b,

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"iter"
 	"strings"
-	"unicode/utf8"
-
-	"facteur/storage/message"
 )
 
 // field is one header field as it was written, folds and CRLF included.
@@ -76,72 +73,9 @@ func (s *Server) forged(f field) bool {
 	switch {
 	case f.is("Return-Path"): // RFC 5321 4.4: put in at final delivery, by us
 		return true
-	case f.is("Authentication-Results"): // RFC 8601 5
-		id, ok := authservID(f.value())
-		return !ok || sameHost(id, s.Hostname)
+	case s.ForgedResult(f.raw, s.Hostname):
+		return true
 	}
 	const own = "X-Facteur-"
 	return len(f.name) > len(own) && strings.EqualFold(string(f.name[:len(own)]), own)
-}
-
-// authservID reads the name at the start of an Authentication-Results field (RFC 8601 2.2): after
-// comments and folds, as a token or a quoted string.
-func authservID(v []byte) (string, bool) {
-	v, ok := skipCFWS(v)
-	if !ok || len(v) == 0 {
-		return "", false
-	}
-	if v[0] == '"' {
-		var id []byte
-		for i := 1; i < len(v); i++ {
-			switch {
-			case v[i] == '"':
-				return string(id), true
-			case v[i] == '\\' && i+1 < len(v):
-				i++
-				id = append(id, v[i])
-			case v[i] != '\r' && v[i] != '\n':
-				id = append(id, v[i])
-			}
-		}
-		return "", false
-	}
-	end := bytes.IndexAny(v, " \t\r\n;(\"")
-	if end < 0 {
-		end = len(v)
-	}
-	return string(v[:end]), end > 0
-}
-
-// skipCFWS skips blanks, folds and nested comments.
-func skipCFWS(v []byte) ([]byte, bool) {
-	depth := 0
-	for i := 0; i < len(v); i++ {
-		switch b := v[i]; {
-		case b == '(':
-			depth++
-		case depth > 0 && b == ')':
-			depth--
-		case depth > 0 && b == '\\':
-			i++
-		case depth > 0, b == ' ', b == '\t', b == '\r', b == '\n':
-		default:
-			return v[i:], true
-		}
-	}
-	return nil, depth == 0
-}
-
-// sameHost compares host names in A-labels, lower case and without a final dot. What is no name at all
-// counts as ours: nobody needs it.
-func sameHost(a, b string) bool {
-	if !utf8.ValidString(a) {
-		return true
-	}
-	a, err := message.ASCIIDomain(strings.TrimSpace(a))
-	if err != nil {
-		return true
-	}
-	b, err = message.ASCIIDomain(b)
-	return err != nil || a == b
 }

@@ -19,7 +19,7 @@ func TestOneLinePerMessage(t *testing.T) {
 		{Facts{SPF: "pass", DMARC: "pass", DKIM: []string{"pass example.org x"}}, "Message-ID: <1@example.org>\r\n\r\n.", "250",
 			map[string]any{"msg": "message accepted", "message-id": "<1@example.org>", "spf": "pass", "dkim": "pass example.org x", "action": "accept"}},
 		{Facts{DMARC: "fail", DMARCPolicy: "reject", DMARCDomain: "bank.test"}, "Message-ID:\r\n <2@example.org>\r\n\r\n.", "550",
-			map[string]any{"msg": "message refused", "message-id": "<2@example.org>", "action": "refuse", "why": "dmarc reject"}},
+			map[string]any{"msg": "message refused", "message-id": "<2@example.org>", "action": "reject", "why": "dmarc reject"}},
 		{Facts{}, "Message-ID: <3@example.org>\r\n\r\nx\n\r\n.", "550", map[string]any{"msg": "message refused"}},
 	} {
 		var log bytes.Buffer

@@ -16,7 +16,7 @@ const (
 	Refuse
 )
 
-func (a Action) String() string { return [...]string{"accept", "quarantine", "refuse"}[a] }
+func (a Action) String() string { return [...]string{"accept", "quarantine", "reject"}[a] }
 
 // Decision is the outcome of Decide. Reply is set with Refuse.
 type Decision struct {
@@ -34,15 +34,20 @@ func Decide(f Facts, p Policy) Decision {
 		return refuse("author", 550, [3]int{5, 6, 0}, "Refused: "+f.FromFault)
 	case f.DMARC == "":
 		return Decision{Action: Accept, Why: "senders are not checked"}
-	case f.DMARC != "fail":
+	case f.DMARC != "fail" && f.DMARC != "temperror":
 		return Decision{Action: Accept, Why: "dmarc " + f.DMARC}
 	case f.Override != "":
 		return Decision{Action: Accept, Why: "override: " + f.Override}
 	case p.IgnoreDMARC:
-		return Decision{Action: Accept, Why: "dmarc fail, ignored"}
+		return Decision{Action: Accept, Why: "dmarc " + f.DMARC + ", ignored"}
+	case f.DMARC == "temperror" && f.DMARCPolicy == "reject":
+		// Whoever has a name below the author's with a broken DNS could come in here otherwise.
+		return refuse("dmarc temperror", 451, [3]int{4, 7, 1}, "No answer from DNS for "+f.Author+", please try again later")
+	case f.DMARC == "temperror":
+		return Decision{Action: Accept, Why: "dmarc temperror"}
 	case f.DMARCPolicy == "reject":
 		return refuse("dmarc reject", 550, [3]int{5, 7, 1},
-			"Refused: neither SPF nor DKIM shows that this is from "+f.DMARCDomain+", which asks to reject such mail (DMARC)")
+			"Refused: neither SPF nor DKIM shows that this is from "+f.Author+", and "+f.DMARCDomain+" asks to reject such mail (DMARC)")
 	case f.DMARCPolicy == "quarantine":
 		return Decision{Action: Quarantine, Why: "dmarc quarantine"}
 	}
