@@ -44,14 +44,3 @@ func New(cfg Config) *Agent {
 	}
 	return &Agent{cfg: cfg, srs: srs{key: cfg.Users.Key("srs"), now: cfg.Now}}
 }
-
-// Transport is the Agent as the queue sees it.
-type Transport struct{ Agent *Agent }
-
-// Transport returns the queue's way to local accounts.
-func (a *Agent) Transport() Transport { return Transport{a} }
-
-// Deliver is Agent.Deliver; what is in the queue has been accepted, and is no junk.
-func (t Transport) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient) []mta.Result {
-	return t.Agent.Deliver(ctx, m, to, false)
-}

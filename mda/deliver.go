@@ -18,8 +18,8 @@ const atOnce = 8
 
 // Deliver makes a message durable for each of to: stored in the accounts' mailboxes, or handed to the queue
 // where an address leads elsewhere. One Result for each of to, in order; without an error we are
-// responsible now. It blocks on fsync. junk files it in the accounts' junk mailboxes.
-func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient, junk bool) []mta.Result {
+// responsible now. It blocks on fsync.
+func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient) []mta.Result {
 	p := a.planFor(ctx, m, to)
 	// The queue comes first: when it can't take its part, nobody has the message yet, and the sender
 	// may come again.
@@ -33,7 +33,7 @@ func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient,
 	for _, c := range p.parcels {
 		if p.wanted(c) {
 			group.Go(func() error {
-				c.err = a.store(ctx, m, c, junk)
+				c.err = a.store(ctx, m, c)
 				return nil
 			})
 		}
@@ -51,13 +51,13 @@ func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient,
 }
 
 // store delivers the copy of one account.
-func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel, junk bool) error {
+func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel) error {
 	acct, err := a.open(ctx, c.account)
 	if err != nil {
 		return fmt.Errorf("open account %s: %w", c.account, err)
 	}
 	defer acct.Release()
-	mailboxes, flags, err := a.file(ctx, acct, c.detail, junk)
+	mailboxes, flags, err := a.file(ctx, acct, c.detail, m.Junk)
 	if err != nil {
 		return fmt.Errorf("file for %s: %w", c.account, err)
 	}

@@ -106,8 +106,9 @@ func (w *world) deliver(m *mta.Message, junk bool, to ...string) string {
 	for _, a := range to {
 		m.Env.To = append(m.Env.To, mta.Recipient{Address: address(w, a), Notify: mta.NotifyFailure})
 	}
+	m.Junk = junk
 	var words []string
-	for i, r := range w.agent.Deliver(w.Context(), m, m.Env.To, junk) {
+	for i, r := range w.agent.Deliver(w.Context(), m, m.Env.To) {
 		if r.To != m.Env.To[i] {
 			w.Errorf("result %d is for %s", i, r.To.Address)
 		}
@@ -203,6 +204,18 @@ func TestWhereItIsFiled(t *testing.T) {
 	w.agent.cfg.DetailFolders = false
 	w.want(w.deliver(w.message("sender@else.test", text), false, "alice+archive@example.org"), "ok")
 	w.want(w.counts(), [3]int{2, 1, 0})
+}
+
+func TestJunkThatTheQueueCarriesOnIsStillJunk(t *testing.T) {
+	w := newWorld(t)
+	w.quota["bob@example.org"] = storage.Quota{Bytes: 10}
+	w.alias("team@example.org", "alice@example.org", "bob@example.org")
+	w.want(w.deliver(w.message("sender@else.test", text), true, "team@example.org"), "ok")
+	rest := w.queue.msgs[0]
+	delete(w.quota, "bob@example.org")
+	w.want(code(w.agent.Deliver(t.Context(), rest, rest.Env.To)[0].Err), "ok")
+	w.want(len(w.mailbox("bob@example.org", "Junk")), 1)
+	w.want(w.counts(), [3]int{})
 }
 
 func TestJunkGoesToTheMailboxWithThatUse(t *testing.T) {
@@ -334,7 +347,7 @@ func TestAliasThatGotThroughInPartIsPromised(t *testing.T) {
 	w.want(w.deliver(w.message("sender@else.test", text), false, "poor@example.org"), "552 5.2.2")
 
 	delete(w.quota, "bob@example.org") // the queue tries again
-	results := w.agent.Transport().Deliver(t.Context(), rest, rest.Env.To)
+	results := w.agent.Deliver(t.Context(), rest, rest.Env.To)
 	w.want(code(results[0].Err)+", "+code(results[1].Err), "ok, 552 5.2.2")
 	w.want(w.counts(), [3]int{1, 1, 0})
 }

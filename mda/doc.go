@@ -18,5 +18,5 @@
 // # BUGS
 //
 // A signed reverse-path can be longer than the 64 octets that RFC 5321 4.5.3.1.1 promises for a local-part; in
-// practice nobody counts. What the queue carries on of a message that was to be filed as junk goes to INBOX.
+// practice nobody counts.
 package mda

@@ -34,6 +34,7 @@ type Message struct {
 	Peer    Peer
 	Prefix  []byte // header lines we put in front, CRLF: Authentication-Results, Received, DKIM-Signature
 	Body    *Body  // header and body as received, CRLF line ends, immutable
+	Junk    bool   // final delivery files it as junk, also when the queue carries it there
 }
 
 // Size is the number of octets of the message with our Prefix.

@@ -127,7 +127,7 @@ func (p *parts) open(cfg Config, log *slog.Logger, deps Deps) error {
 		return err
 	}
 	p.agent = mda.New(mda.Config{Log: p.log, Users: p.directory, Store: p.store, Forward: p.queue, Now: deps.Now})
-	router.local = p.agent.Transport()
+	router.local = p.agent
 	return nil
 }
 

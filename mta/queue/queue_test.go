@@ -359,13 +359,18 @@ func TestRestartGoesOnWithWhatIsLeft(t *testing.T) {
 		big := newMail("", "big@x.test")
 		big.Body = mta.BodyBytes([]byte("Subject: big\r\n\r\n" + strings.Repeat("0123456789\r\n", 200000)))
 		add(t, q, big)
-		add(t, q, newMail("", "a@x.test"))
+		small := newMail("", "a@x.test")
+		small.Junk = true
+		add(t, q, small)
 		synctest.Wait()
 		stop()
 
 		p := &peer{answer: func(m *mta.Message, _ mta.Recipient) mta.Result {
 			if m.Body.Size() > maxRow && m.Body.Path() != filepath.Join(dir, "spool", string(m.ID)) {
-				return mta.Result{Err: mta.NewReply(554, [3]int{5, 0, 0}, "large body not from the spool: %q", m.Body.Path())}
+				t.Errorf("large body not from the spool: %q", m.Body.Path())
+			}
+			if m.Junk != (m.ID == small.ID) {
+				t.Errorf("message %s came back with Junk %v", m.ID, m.Junk)
 			}
 			return mta.Result{RemoteMTA: "mx.test"}
 		}}

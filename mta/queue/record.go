@@ -21,6 +21,7 @@ type meta struct {
 	UTF8       bool        `json:"utf8,omitempty"`
 	RequireTLS bool        `json:"requiretls,omitempty"`
 	Hold       int64       `json:"hold,omitempty"`
+	Junk       bool        `json:"junk,omitempty"`
 	Addr       string      `json:"addr,omitempty"`
 	Name       string      `json:"name,omitempty"`
 	Hello      string      `json:"hello,omitempty"`
@@ -61,7 +62,7 @@ func unpackRecipients(in []recipient) []mta.Recipient {
 func packMeta(m *mta.Message) meta {
 	w := meta{
 		From: packAddress(m.Env.MailFrom), ENVID: m.Env.ENVID, Return: m.Env.Return, Encoding: uint8(m.Env.Encoding),
-		UTF8: m.Env.UTF8, RequireTLS: m.Env.RequireTLS, Hold: micros(m.Env.HoldUntil),
+		UTF8: m.Env.UTF8, RequireTLS: m.Env.RequireTLS, Hold: micros(m.Env.HoldUntil), Junk: m.Junk,
 		Name: m.Peer.Name, Hello: m.Peer.Hello, ESMTP: m.Peer.ESMTP, Login: m.Peer.Login, Listener: m.Peer.Listener,
 		To: packRecipients(m.Env.To),
 	}
@@ -73,7 +74,7 @@ func packMeta(m *mta.Message) meta {
 
 // unpack makes the message again, without Body and Prefix.
 func (w meta) unpack(id mta.ID, arrived int64) *mta.Message {
-	m := &mta.Message{ID: id, Arrived: fromMicros(arrived)}
+	m := &mta.Message{ID: id, Arrived: fromMicros(arrived), Junk: w.Junk}
 	m.Env = mta.Envelope{
 		MailFrom: w.From.unpack(), To: unpackRecipients(w.To), ENVID: w.ENVID, Return: w.Return, Encoding: mta.Encoding(w.Encoding),
 		UTF8: w.UTF8, RequireTLS: w.RequireTLS, HoldUntil: fromMicros(w.Hold),

@@ -22,11 +22,11 @@ type Verifier interface {
 	Verify(ctx context.Context, m *mta.Message) (Facts, error)
 }
 
-// Deliverer makes a message durable for each of to in the account's mailboxes, or takes the promise to
-// (an alias that leads elsewhere goes to the queue). One Result for each of to, in order. The body
+// Deliverer makes a message durable for each of to in the account's mailboxes (in Junk, when m says so), or
+// takes the promise to (an alias that leads elsewhere goes to the queue). One Result for each of to, in order. The body
 // is closed when it has returned.
 type Deliverer interface {
-	Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient, junk bool) []mta.Result
+	Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient) []mta.Result
 }
 
 // Queue takes messages over durably. The body is closed when it has returned.

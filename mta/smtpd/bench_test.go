@@ -16,7 +16,7 @@ import (
 // null takes everything and keeps nothing.
 type null struct{ backend }
 
-func (*null) Deliver(_ context.Context, _ *mta.Message, to []mta.Recipient, _ bool) []mta.Result {
+func (*null) Deliver(_ context.Context, _ *mta.Message, to []mta.Recipient) []mta.Result {
 	return make([]mta.Result, len(to))
 }
 func (*null) Add(context.Context, *mta.Message) error { return nil }

@@ -56,7 +56,7 @@ func (b *backend) Check(_ context.Context, _ mta.Peer, _, to message.AddrSpec) *
 	return nil
 }
 
-func (b *backend) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient, junk bool) []mta.Result {
+func (b *backend) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient) []mta.Result {
 	if b.wait != nil {
 		select {
 		case <-b.wait:
@@ -78,7 +78,7 @@ func (b *backend) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipien
 		results = append(results, res)
 	}
 	if ok {
-		b.take(m, junk, false)
+		b.take(m, false)
 	}
 	return results
 }
@@ -87,18 +87,18 @@ func (b *backend) Add(_ context.Context, m *mta.Message) error {
 	if m.Env.MailFrom.Local == "queue-full" {
 		return errors.New("disk full")
 	}
-	b.take(m, false, true)
+	b.take(m, true)
 	return nil
 }
 
-func (b *backend) take(m *mta.Message, junk, queued bool) {
+func (b *backend) take(m *mta.Message, queued bool) {
 	text, err := io.ReadAll(m.Body.Reader())
 	if err != nil {
 		panic(err)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.got = append(b.got, taken{Env: m.Env, Peer: m.Peer, Prefix: string(m.Prefix), Text: string(text), Junk: junk, Queued: queued, Path: m.Body.Path()})
+	b.got = append(b.got, taken{Env: m.Env, Peer: m.Peer, Prefix: string(m.Prefix), Text: string(text), Junk: m.Junk, Queued: queued, Path: m.Body.Path()})
 }
 
 func (b *backend) messages() []taken {

@@ -26,6 +26,7 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 	if d.Action == Refuse {
 		return d.Reply
 	}
+	m.Junk = d.Action == Quarantine
 	if c.s.First != nil && !facts.aligned() {
 		if r := c.s.First.Ask(m.Peer.Addr.Addr(), &m.Env, c.s.Now()); r != nil {
 			return r
@@ -48,12 +49,12 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 	// queue, which delivers to them; nobody asks for one about junk, least of all whom it is said to
 	// be from.
 	direct, reported := m.Env.To, []mta.Recipient(nil)
-	if d.Action == Accept && !m.Env.MailFrom.IsZero() {
+	if !m.Junk && !m.Env.MailFrom.IsZero() {
 		direct, reported = splitReported(m.Env.To)
 	}
 	var results []mta.Result
 	if len(direct) > 0 {
-		results = c.s.Deliverer.Deliver(ctx, m, direct, d.Action == Quarantine)
+		results = c.s.Deliverer.Deliver(ctx, m, direct)
 	}
 	r := c.settle(ctx, m, direct, results, reported)
 	if r.Positive() {
