@@ -297,7 +297,7 @@ func TestSuccessIsReportedOnce(t *testing.T) {
 	} {
 		w.queue.msgs = nil
 		to := []mta.Recipient{{Address: address(t, "boss@example.org"), Notify: notify}, {Address: address(t, "alice@example.org"), Notify: notify}}
-		results := w.agent.Transport().Deliver(t.Context(), w.message("sender@else.test", text), to)
+		results := w.agent.Deliver(t.Context(), w.message("sender@else.test", text), to)
 		if !results[0].Relayed || results[1].Relayed {
 			t.Errorf("relayed: %v, %v", results[0].Relayed, results[1].Relayed)
 		}
