@@ -32,6 +32,8 @@ func FuzzSession(f *testing.F) {
 		if strings.Count(strings.ToUpper(input), "APPEND") > 3 || len(input) > 10000 {
 			return
 		}
+		faults := make(chan string, 100)
+		h.fault = func(message string) { faults <- message }
 		ours, theirs := net.Pipe()
 		ended := make(chan struct{})
 		go func() {
@@ -44,6 +46,9 @@ func FuzzSession(f *testing.F) {
 		ours.Close()
 		select {
 		case <-ended:
+			if len(faults) > 0 {
+				t.Fatal(<-faults)
+			}
 		case <-time.After(10 * time.Second):
 			t.Fatal("the session goes on without a client")
 		}

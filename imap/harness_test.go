@@ -25,7 +25,7 @@ type house struct {
 	store *storage.Store
 	srv   *Server
 	addr  string
-	logs  io.Writer
+	fault func(message string) // the engine has logged a fault of its own
 }
 
 func newHouse(t testing.TB, change func(*Config)) *house {
@@ -37,9 +37,10 @@ func newHouse(t testing.TB, change func(*Config)) *house {
 	if err := store.CreateAccount(t.Context(), alice); err != nil {
 		t.Fatal(err)
 	}
-	h := &house{t: t, store: store, logs: t.Output()}
+	h := &house{t: t, store: store}
+	h.fault = func(message string) { t.Error("logged: " + message) }
 	cfg := Config{
-		Log:        slog.New(slog.NewTextHandler(h.logs, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Log:        slog.New(noFaults{slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}), func(m string) { h.fault(m) }}),
 		Store:      store,
 		Auth:       testUsers{alice: "secret"},
 		PlainAuth:  true,
@@ -58,6 +59,26 @@ func newHouse(t testing.TB, change func(*Config)) *house {
 	h.addr = l.Addr().String()
 	h.run(l)
 	return h
+}
+
+// noFaults fails the test when the engine logs a fault of its own: a panic, or an error that
+// the client hears of as SERVERBUG.
+type noFaults struct {
+	slog.Handler
+	fault func(message string)
+}
+
+func (h noFaults) Handle(ctx context.Context, r slog.Record) error {
+	if r.Level >= slog.LevelError {
+		text := r.Message
+		r.Attrs(func(a slog.Attr) bool { text += " " + a.String(); return true })
+		h.fault(text)
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h noFaults) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return noFaults{h.Handler.WithAttrs(attrs), h.fault}
 }
 
 // run serves l until the end of the test; the store is closed after that.

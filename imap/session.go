@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"facteur/auth"
@@ -177,11 +176,11 @@ func (s *session) finish(r *request, name string, err error) error {
 		return s.out.err
 	}
 	resp, fault, fatal := failure(err)
+	if fatal || s.out.err != nil || s.dec.Broken() {
+		return errors.Join(err, s.out.err)
+	}
 	if fault != nil {
 		s.log.Error("imap: command failed", "command", name, "account", s.account, "err", fault)
-	}
-	if fatal || s.out.err != nil || errors.Is(err, os.ErrDeadlineExceeded) {
-		return errors.Join(err, s.out.err)
 	}
 	if resp.status == "BAD" {
 		s.errors++

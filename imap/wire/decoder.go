@@ -68,6 +68,13 @@ func (d *Decoder) Start(l Limits) {
 // reader or the continuation request failed with.
 func (d *Decoder) Err() error { return d.err }
 
+// Broken reports that no further command can be read.
+func (d *Decoder) Broken() bool {
+	var tooBig *TooBigError
+	var syntax *SyntaxError
+	return d.err != nil && !errors.As(d.err, &tooBig) && !errors.As(d.err, &syntax)
+}
+
 // Fail records a syntax error, unless there is an error already.
 func (d *Decoder) Fail(format string, args ...any) {
 	if d.err == nil {
@@ -157,9 +164,7 @@ func (d *Decoder) Skip() error {
 	if d.ended {
 		return nil
 	}
-	var tooBig *TooBigError
-	var syntax *SyntaxError
-	if d.err != nil && !errors.As(d.err, &tooBig) && !errors.As(d.err, &syntax) {
+	if d.Broken() {
 		return d.err
 	}
 	if h := d.pending; h != nil {
