@@ -13,7 +13,7 @@ import (
 type Site struct {
 	Hostname  string
 	Addresses []netip.Addr // public ones; empty: not known
-	MTASTS    string       // mode of our policy; "" or "none": no policy
+	Policy    string       // MTA-STS policy as it is served; empty: none
 	Web       bool         // autoconfig is served
 	POP3S     bool
 }
@@ -43,7 +43,7 @@ func (s Site) Records(domain string, keys []Key) []Record {
 	}
 	text("_dmarc."+domain, "what others do with forged mail; p=reject once the reports show no mail of yours failing", "v=DMARC1; p=quarantine; rua=mailto:postmaster@%s", domain)
 	text("_smtp._tls."+domain, "where others report trouble with our TLS", "v=TLSRPTv1; rua=mailto:postmaster@%s", domain)
-	if s.MTASTS != "" && s.MTASTS != "none" {
+	if s.Policy != "" {
 		add("mta-sts."+domain, "CNAME", "others fetch our TLS policy there", "%s", host)
 		text("_mta-sts."+domain, "others send us mail over verified TLS only", "v=STSv1; id=%s", s.policyID())
 	}
@@ -75,7 +75,7 @@ func KeyRecord(k Key) Record {
 
 // policyID changes when the policy does (RFC 8461 3.1: at most 32 letters and digits).
 func (s Site) policyID() string {
-	sum := sha256.Sum256([]byte(s.Hostname + " " + s.MTASTS))
+	sum := sha256.Sum256([]byte(s.Policy))
 	return hex.EncodeToString(sum[:10])
 }
 

@@ -57,6 +57,7 @@ type ListenConfig struct {
 	POP3S       []ListenAddr `toml:"pop3s"`
 	HTTP        []ListenAddr `toml:"http"`
 	HTTPS       []ListenAddr `toml:"https"`
+	Metrics     []ListenAddr `toml:"metrics"`
 }
 
 // TLSConfig says where certificates come from: files, then ACME, then self-signed.
@@ -179,6 +180,7 @@ func DefaultConfig() Config {
 			IMAPS:       onAll(":993"),
 			POP3:        []ListenAddr{},
 			POP3S:       []ListenAddr{},
+			Metrics:     []ListenAddr{},
 			HTTP:        onAll(":80"),
 			HTTPS:       onAll(":443"),
 		},

@@ -27,6 +27,7 @@ type Daemon struct {
 	listeners listeners
 	admin     net.Listener
 	service   *admin.Local
+	metrics   *metrics
 	serving   []func(ctx context.Context) error
 }
 
@@ -65,11 +66,15 @@ func (d *Daemon) open(deps Deps) error {
 	d.service = d.parts.service(d.cfg)
 	d.service.Certs = d.parts.certs
 	d.service.Info.Running, d.service.Info.Started = true, deps.Now()
+	d.metrics = newMetrics(d.parts.queue)
 	d.serveAdmin()
 	if err := d.serveIMAP(deps); err != nil {
 		return err
 	}
 	if err := d.servePOP3(); err != nil {
+		return err
+	}
+	if err := d.serveWeb(deps); err != nil {
 		return err
 	}
 	return d.serveSMTP(deps)

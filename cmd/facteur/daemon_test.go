@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -320,4 +322,42 @@ func TestSendShowsTheDialogue(t *testing.T) {
 	}
 	t.Setenv("FACTEUR_PASSWORD", "wrong")
 	facteur(t, exitRefused, "send", "--server", d.Addr(serviceSubmission).String(), "--ca", ca, "--user", "ben@example.org", "--to", "carol@elsewhere.test")
+}
+
+func TestWebServesPolicySettingsAndMetrics(t *testing.T) {
+	d := startDaemon(t, "", func(c *Config, _ *Deps) {
+		c.Listen.HTTP, c.Listen.Metrics = c.Listen.MX, c.Listen.MX
+	})
+	get := func(s service, host, path string) string {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+d.Addr(s).String()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host = host
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.Status + " " + string(text)
+	}
+	for _, tt := range []struct {
+		service          service
+		host, path, want string
+	}{
+		{serviceHTTP, "mta-sts.example.org", "/.well-known/mta-sts.txt", "mx: mail.example.org"},
+		{serviceHTTP, "mail.example.org", "/health", "200 OK ok"},
+		{serviceHTTP, "autoconfig.example.org", "/mail/config-v1.1.xml?emailaddress=ann@example.org", "<clientConfig"},
+		{serviceHTTP, "evil.test", "/", "421"},
+		{serviceMetrics, "localhost", "/metrics", "facteur_queue_total"},
+	} {
+		if got := get(tt.service, tt.host, tt.path); !strings.Contains(got, tt.want) {
+			t.Errorf("%s%s: want %q in\n%s", tt.host, tt.path, tt.want, got)
+		}
+	}
 }

@@ -23,6 +23,7 @@ const (
 	servicePOP3S       service = "pop3s"
 	serviceHTTP        service = "http"
 	serviceHTTPS       service = "https"
+	serviceMetrics     service = "metrics"
 )
 
 // listeners are the open sockets of each service.
@@ -34,6 +35,7 @@ func (c *Config) addresses() map[service][]ListenAddr {
 	list := map[service][]ListenAddr{
 		serviceMX: c.Listen.MX, serviceSubmission: c.Listen.Submission, serviceSubmissions: c.Listen.Submissions,
 		serviceIMAP: c.Listen.IMAP, serviceIMAPS: c.Listen.IMAPS, servicePOP3: c.Listen.POP3, servicePOP3S: c.Listen.POP3S,
+		serviceMetrics: c.Listen.Metrics,
 	}
 	if c.Web.Enabled || c.TLS.ACME.Agree {
 		list[serviceHTTP], list[serviceHTTPS] = c.Listen.HTTP, c.Listen.HTTPS
@@ -52,7 +54,7 @@ func listen(cfg *Config) (listeners, error) {
 	addresses := cfg.addresses()
 	for name, list := range given {
 		if _, known := addresses[service(name)]; !known {
-			return nil, fmt.Errorf("systemd hands over a socket named %q, which is no service of ours: FileDescriptorName= must be one of mx, submission, submissions, imap, imaps, pop3, pop3s, http, https", name)
+			return nil, fmt.Errorf("systemd hands over a socket named %q, which is no service of ours: FileDescriptorName= must be one of mx, submission, submissions, imap, imaps, pop3, pop3s, http, https, metrics", name)
 		}
 		open[service(name)] = list
 	}

@@ -201,9 +201,9 @@ func (p *parts) service(cfg Config) *admin.Local {
 // site is what DNS has to say of this server: its addresses are those it listens on, or
 // the machine's public ones.
 func (c *Config) site() admin.Site {
-	s := admin.Site{Hostname: c.Hostname, MTASTS: c.Web.MTASTS, Web: c.Web.Enabled, POP3S: len(c.Listen.POP3S) > 0}
-	if !c.Web.Enabled {
-		s.MTASTS = "none"
+	s := admin.Site{Hostname: c.Hostname, Web: c.Web.Enabled, POP3S: len(c.Listen.POP3S) > 0}
+	if policy, ok := c.policy(""); ok {
+		s.Policy = policy.String()
 	}
 	for _, l := range c.Listen.MX {
 		if ap, err := netip.ParseAddrPort(l.Address); err == nil && !ap.Addr().IsUnspecified() {

@@ -209,7 +209,7 @@ func eventually(t *testing.T, log *lockedBuffer, ok func() bool) {
 }
 
 func TestRecordsAreCompleteAndSplit(t *testing.T) {
-	site := admin.Site{Hostname: "mail.example.org", MTASTS: "enforce", Web: true}
+	site := admin.Site{Hostname: "mail.example.org", Policy: "version: STSv1", Web: true}
 	long := "v=DKIM1; k=rsa; p=" + strings.Repeat("A", 400)
 	var zone strings.Builder
 	writeZone(&zone, site.Records("example.org", []admin.Key{{Domain: "example.org", Selector: "s1", Record: long}}))
