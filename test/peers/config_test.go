@@ -124,4 +124,4 @@ match from any for domain "demo.test" action "out"
 `, p.data, p.port, p.ours)}
 }
 
-const opensmtpdStart = `mkdir -p /run /var/spool/smtpd; exec smtpd -d`
+const opensmtpdStart = `mkdir -p -m 711 /var/spool/smtpd; chmod 711 /var/spool/smtpd; exec smtpd -d`
