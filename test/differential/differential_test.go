@@ -29,13 +29,16 @@ var searches = []string{
 	"1:10 SUBJECT e", "UID 5:7", "900000:* ALL", "UNSEEN UNDELETED", "KEYWORD $Nothing", "BODY \"  \"",
 }
 
+// limit is how many differences are shown.
+const limit = 60
+
 func TestAgainstDovecot(t *testing.T) {
 	corpus := messages(t)
 	if len(corpus) < 300 {
 		t.Fatalf("the corpus has %d messages, fewer than 300", len(corpus))
 	}
-	theirs := dial(t, "dovecot", startDovecot(t), "bob@demo.test", password)
-	ours := dial(t, "facteur", startFacteur(t), "bob@demo.test", password)
+	theirs := dial(t, "dovecot", startDovecot(t))
+	ours := dial(t, "facteur", startFacteur(t))
 	for _, m := range corpus {
 		for _, r := range []*raw{ours, theirs} {
 			if err := r.appendMessage("INBOX", m.text); err != nil {
@@ -53,7 +56,7 @@ func TestAgainstDovecot(t *testing.T) {
 			_ = why
 			return
 		}
-		if count++; count <= 60 {
+		if count++; count <= limit {
 			t.Errorf("%s:\n   ours %s\ndovecot %s", key, clip(got), clip(want))
 		}
 	}
@@ -69,8 +72,8 @@ func TestAgainstDovecot(t *testing.T) {
 			differ("SEARCH", s, got, want)
 		}
 	}
-	if count > 60 {
-		t.Errorf("and %d more differences", count-60)
+	if count > limit {
+		t.Errorf("and %d more differences", count-limit)
 	}
 	for _, e := range explained {
 		if !e.used {
@@ -98,6 +101,9 @@ func messages(t *testing.T) []testMessage {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if len(b) == 0 || bytes.IndexByte(b, 0) >= 0 {
+			continue // neither server takes an empty message, nor NUL but in a literal8
+		}
 		list = append(list, testMessage{strings.TrimSuffix(filepath.Base(f), ".eml"), crlf(b)})
 	}
 	return append(list, generate()...)
@@ -111,6 +117,11 @@ func crlf(b []byte) []byte {
 
 func fetch(r *raw, n int, item string) string {
 	untagged, tagged, err := r.do("FETCH %d (%s)", n, item)
+	if err != nil && r.name == "dovecot" { // it hangs up on some
+		*r = *dial(r.t, r.name, r.addr)
+		r.must("SELECT INBOX")
+		return "hangs up"
+	}
 	if err != nil {
 		r.t.Fatalf("%s: FETCH %d %s: %v", r.name, n, item, err)
 	}
@@ -119,7 +130,11 @@ func fetch(r *raw, n int, item string) string {
 	}
 	for _, line := range untagged {
 		if strings.HasPrefix(line, fmt.Sprintf("* %d FETCH ", n)) {
-			return normalize(line)
+			if item == "RFC822.TEXT" { // it sets \Seen, and where FLAGS stands is nobody's business
+				line = strings.Replace(strings.Replace(line, "FLAGS (\\Seen \\Recent) ", "", 1), " FLAGS (\\Seen \\Recent)", "", 1)
+			}
+			// \Recent is a matter of which session came first.
+			return strings.Replace(normalize(line), " \\Recent", "", 1)
 		}
 	}
 	return "nothing"

@@ -17,22 +17,23 @@ import (
 type raw struct {
 	t    *testing.T
 	name string
+	addr string
 	c    net.Conn
 	r    *bufio.Reader
 	tag  int
 }
 
-func dial(t *testing.T, name, addr, user, password string) *raw {
+func dial(t *testing.T, name, addr string) *raw {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
 		c, err := net.Dial("tcp", addr)
 		if err == nil {
 			_ = c.SetDeadline(time.Now().Add(5 * time.Minute))
-			r := &raw{t: t, name: name, c: c, r: bufio.NewReaderSize(c, 1<<20)}
+			r := &raw{t: t, name: name, addr: addr, c: c, r: bufio.NewReaderSize(c, 1<<20)}
 			t.Cleanup(func() { c.Close() })
 			if _, err = r.r.ReadString('\n'); err == nil {
-				r.must("LOGIN %s %s", user, password)
+				r.must("LOGIN bob@demo.test %s", password)
 				return r
 			}
 		}

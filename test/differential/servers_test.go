@@ -41,7 +41,12 @@ func startDovecot(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
+	// Dovecot's user has to get through to its mail, and t.TempDir is closed to other users.
+	dir, err := os.MkdirTemp("", "facteur-dovecot-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
