@@ -28,6 +28,10 @@ type host struct {
 	addrs      []netip.Addr // set for a domain literal: nothing to look up
 }
 
+// maxHosts of one domain are tried in one delivery: a list without end would keep it
+// busy for hours (RFC 5321 5.1 wants two at least).
+const maxHosts = 10
+
 // hosts are the servers for a domain in the order to try them (RFC 5321 5.1).
 // authentic says that DNSSEC vouches for the list.
 func (s *Sender) hosts(ctx context.Context, domain string) (list []host, authentic bool, fault *mta.Reply) {
@@ -62,6 +66,7 @@ func (s *Sender) hosts(ctx context.Context, domain string) (list []host, authent
 		return nil, false, mta.NewReply(556, [3]int{5, 1, 10}, "The domain %s takes no mail (null MX)", domain)
 	}
 	sortMX(list)
+	list = list[:min(len(list), maxHosts)]
 	list, looped := s.beforeSelf(list)
 	if len(list) == 0 && looped {
 		return nil, false, loopReply(domain)
