@@ -123,7 +123,7 @@ func (o *demoOptions) config() (Config, error) {
 	cfg.Submit.PlainAuth = o.plainAuth
 	cfg.Submit.PerDay, cfg.Submit.NewRecipients = 0, 0
 	cfg.MX.CheckSenders = o.checkSenders
-	cfg.Limits.PerAddress, cfg.Limits.PerNetwork, cfg.Limits.IMAPPerAddress, cfg.Limits.MessagesPerSession = 0, 0, 0, 0
+	cfg.Limits.PerAddress, cfg.Limits.IMAPPerAddress, cfg.Limits.MessagesPerSession = 0, 0, 0
 	if o.quiet {
 		if err := cfg.Log.Level.UnmarshalText([]byte("warn")); err != nil {
 			return cfg, err

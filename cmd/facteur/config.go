@@ -117,7 +117,7 @@ type AddressConfig struct {
 	IgnoreDots bool   `toml:"ignore_dots"`
 }
 
-// LimitsConfig are the caps of docs/security.md; zero means none.
+// LimitsConfig are the caps on what others may ask of us; zero means none.
 type LimitsConfig struct {
 	MessageSize          Size     `toml:"message_size"`
 	HeaderSize           Size     `toml:"header_size"`
@@ -131,7 +131,6 @@ type LimitsConfig struct {
 	Session              Duration `toml:"session"`
 	Connections          int      `toml:"connections"`
 	PerAddress           int      `toml:"connections_per_address"`
-	PerNetwork           int      `toml:"connections_per_network"`
 	IMAPPerAddress       int      `toml:"imap_connections_per_address"`
 }
 
@@ -195,7 +194,7 @@ func DefaultConfig() Config {
 			Recipients: 100, SubmissionRecipients: 1000, Received: 100,
 			MessagesPerSession: 50, Errors: 10,
 			Command: Duration(5 * time.Minute), Data: Duration(10 * time.Minute), Session: Duration(30 * time.Minute),
-			Connections: 1000, PerAddress: 50, PerNetwork: 200, IMAPPerAddress: 20,
+			Connections: 1000, PerAddress: 50, IMAPPerAddress: 20,
 		},
 		Queue: QueueConfig{
 			First: Duration(5 * time.Minute), Max: Duration(4 * time.Hour),

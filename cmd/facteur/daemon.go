@@ -126,6 +126,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	run("queue", d.parts.queue.Run)
 	run("MTA-STS", d.parts.sts.Run)
 	run("certificates", d.parts.certs.Run)
+	run("signing keys", d.advanceKeys)
 	for _, serve := range d.serving {
 		run("server", serve)
 	}
@@ -134,6 +135,27 @@ func (d *Daemon) Run(ctx context.Context) error {
 	err = errors.Join(err, d.close())
 	d.log.Info("stopped", "error", err)
 	return err
+}
+
+// advanceKeys takes the second step of DKIM rotations every hour: keys whose records DNS shows
+// begin to sign, retired ones go after a week.
+func (d *Daemon) advanceKeys(ctx context.Context) error {
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-hourly.C:
+		}
+		changed, err := d.parts.keyring.Advance(ctx, d.parts.resolver)
+		if err != nil {
+			d.log.Warn("DKIM keys not looked after", "error", err)
+		}
+		for _, k := range changed {
+			d.log.Info("DKIM key changed", "domain", k.Domain, "selector", k.Selector, "state", string(k.State))
+		}
+	}
 }
 
 // Reload takes over what can be changed while running: certificate files.

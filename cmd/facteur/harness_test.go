@@ -85,7 +85,7 @@ func startDaemonIn(t *testing.T, dir, zone string, change ...func(*Config, *Deps
 	any := []ListenAddr{{"tcp", "127.0.0.1:0"}}
 	cfg.Listen = ListenConfig{MX: any, Submission: any, Submissions: any, IMAP: any, IMAPS: any, POP3: any, POP3S: any}
 	cfg.TLS.Hosts = []string{"localhost", "127.0.0.1"}
-	cfg.Limits.PerAddress, cfg.Limits.PerNetwork, cfg.Limits.IMAPPerAddress = 0, 0, 0
+	cfg.Limits.PerAddress, cfg.Limits.IMAPPerAddress = 0, 0
 	deps := Deps{Log: slog.New(slog.NewTextHandler(d.log, nil)), Now: time.Now, Elsewhere: newSink("ann@example.org")}
 	var err error
 	if d.zone, err = dns.NewZone(zone); err != nil {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the process gives up (docs/security.md): root, core dumps, and the files that
+// What the process gives up: root, core dumps, and the files that
 // are none of its business.
 
 // dropRoot becomes the user name when we are root, for good, and gives the data
