@@ -161,9 +161,13 @@ func (d *testDaemon) SMTP(s service) *lineClient {
 		conn = tls.Client(conn, d.clientTLS())
 	}
 	d.t.Cleanup(func() { conn.Close() })
-	c := &lineClient{d.t, conn, bufio.NewReader(conn)}
-	c.Want("220 mail.example.org")
+	c := newLineClient(d.t, conn)
+	c.Want("220 " + d.cfg.Hostname)
 	return c
+}
+
+func newLineClient(t *testing.T, conn net.Conn) *lineClient {
+	return &lineClient{t, conn, bufio.NewReader(conn)}
 }
 
 func (c *lineClient) Send(format string, args ...any) {
