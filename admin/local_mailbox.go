@@ -85,5 +85,12 @@ func (l *Local) Verify(ctx context.Context, q Name) ([]Problem, error) {
 			found = append(found, Problem{Account: name, Mailbox: p.Mailbox, UID: uint32(p.UID), Path: p.Path, What: p.What})
 		}
 	}
-	return found, nil
+	if q.Name != "" {
+		return found, nil
+	}
+	queued, err := l.Queue.Verify(ctx)
+	for _, p := range queued {
+		found = append(found, Problem{Message: p.ID, What: p.What})
+	}
+	return found, err
 }

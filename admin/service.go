@@ -207,6 +207,7 @@ type Problem struct {
 	Mailbox string `json:"mailbox,omitempty"`
 	UID     uint32 `json:"uid,omitempty"`
 	Path    string `json:"path,omitempty"`
+	Message string `json:"message,omitempty"` // of the queue
 	What    string `json:"what"`
 }
 

@@ -70,6 +70,10 @@ func (c *cli) verify(use, short string, check cobra.PositionalArgs) *cobra.Comma
 				}
 				err = c.show(found, func(w io.Writer) {
 					for _, p := range found {
+						if p.Account == "" {
+							fmt.Fprintf(w, "queue\t%s\t\t%s\n", p.Message, p.What)
+							continue
+						}
 						fmt.Fprintf(w, "%s\t%s\tUID %d\t%s\t%s\n", p.Account, p.Mailbox, p.UID, p.What, p.Path)
 					}
 					if found == nil {
