@@ -29,7 +29,7 @@
 // RFC 5321 4.5.4.1 (retries), 3461, 3464, 6522, 6533 (DSN), 3463 (status codes),
 // 3834 (Auto-Submitted), 4865 (FUTURERELEASE).
 //
-// BUGS: a DSN that can't be signed or written is only logged. Drop leaves a large
+// BUGS: a DSN that can't be written, since the original can't be read, is only logged. Drop leaves a large
 // message's spool file until the next Open. A schedule counts tries of a whole job, so
 // one slow recipient of several at one destination sets the pace of all of them.
 package queue

@@ -45,8 +45,10 @@ func (q *Queue) compose(ctx context.Context, r report) (*mta.Message, error) {
 		UTF8:       r.utf8(), Encoding: mta.Encoding8BitMIME, Size: int64(len(octets)),
 	}
 	if q.cfg.Sign != nil {
+		// Unsigned it may be taken for junk; not sent, nobody would hear of the loss.
 		if m.Prefix, err = q.cfg.Sign(ctx, q.cfg.Postmaster, m); err != nil {
-			return nil, fmt.Errorf("sign DSN: %w", err)
+			q.cfg.Log.Warn("DSN goes out unsigned", "id", r.original.ID, "error", err)
+			m.Prefix = nil
 		}
 	}
 	return m, nil

@@ -166,21 +166,27 @@ func TestNotifyDecidesWhoIsTold(t *testing.T) {
 	}
 }
 
-func TestReportThatCannotBeSignedLeavesTheRecord(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		away := &peer{answer: failWith(550, [3]int{5, 1, 1}, "no")}
-		cfg := testConfig(t, map[string]Transport{"*": away})
-		cfg.Sign = func(context.Context, message.AddrSpec, *mta.Message) ([]byte, error) {
-			return nil, errors.New("no key")
-		}
-		q := open(t, t.TempDir(), cfg)
-		defer running(t, q)()
-		add(t, q, newMail("a@home.test", "b@x.test"))
-		synctest.Wait()
-		if left := jobs(t, q); len(left) != 0 {
-			t.Errorf("left: %+v", left)
-		}
-	})
+func TestReportIsSignedOrGoesOutWithout(t *testing.T) {
+	for _, fault := range []error{nil, errors.New("no key")} {
+		synctest.Test(t, func(t *testing.T) {
+			home, away := &peer{}, &peer{answer: failWith(550, [3]int{5, 1, 1}, "no")}
+			cfg := testConfig(t, map[string]Transport{"*": away, "home.test": home})
+			cfg.Sign = func(_ context.Context, from message.AddrSpec, _ *mta.Message) ([]byte, error) {
+				return []byte("DKIM-Signature: d=" + from.Domain + "\r\n"), fault
+			}
+			q := open(t, t.TempDir(), cfg)
+			defer running(t, q)()
+			add(t, q, newMail("a@home.test", "b@x.test"))
+			synctest.Wait()
+			want := "DKIM-Signature: d=home.test\r\n"
+			if fault != nil {
+				want = ""
+			}
+			if got := home.seen(); len(got) != 1 || string(got[0].m.Prefix) != want {
+				t.Errorf("signing gave %v: reports %+v", fault, got)
+			}
+		})
+	}
 }
 
 func FuzzReportAddresses(f *testing.F) {

@@ -159,7 +159,7 @@ func enforcing(t *testing.T) *remote.STS {
 func TestFaultsByAddress(t *testing.T) {
 	var box inbox
 	peer := &simulate.Peer{Name: "mx.x.test", Delay: time.Millisecond, Take: box.take}
-	s := remote.New(remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, peer), Timeouts: remote.Timeouts{Command: 100 * time.Millisecond}})
+	s := remote.New(remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, peer), Timeouts: remote.Timeouts{Command: time.Second}})
 	defer s.Close()
 	for local, want := range map[string]string{
 		"bob": "2.0.0", "slow": "2.0.0", "452": "4.2.2", "550+bob": "5.1.1", "timeout": "4.4.2", "drop": "4.4.2", "drop-after-data": "4.4.2", "421": "4.3.2",
