@@ -23,8 +23,18 @@ func Author(header []byte) (author AddrSpec, fault string) {
 	case len(value) > 64<<10:
 		return AddrSpec{}, "From field is too long"
 	}
-	p := mailboxParser{lexer{s: value}}
+	p := mailboxParser{lexer{s: withoutEcho(value)}}
 	return p.only()
+}
+
+// withoutEcho takes away a display name that is the address once more. Without quotes it is
+// not allowed, but common, and can't be read in two ways.
+func withoutEcho(s string) string {
+	name, rest, ok := strings.Cut(s, "<")
+	if spec, closed := strings.CutSuffix(rest, ">"); ok && closed && spec != "" && strings.EqualFold(strings.TrimRight(name, " \t"), spec) {
+		return spec
+	}
+	return s
 }
 
 // mailboxParser reads one mailbox without guessing: what another reader could take

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/text/encoding/htmlindex"
 	"golang.org/x/text/encoding/ianaindex"
 	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 )
 
@@ -81,8 +82,11 @@ func escapes(name string) bool {
 }
 
 func findCharset(name string) encoding.Encoding {
-	if name == "hz-gb-2312" { // htmlindex refuses it, for browsers
+	switch name {
+	case "hz-gb-2312": // htmlindex refuses it, for browsers
 		return simplifiedchinese.HZGB2312
+	case "utf-16": // RFC 2781 4.3: big endian unless a mark says otherwise; browsers differ
+		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
 	}
 	if e, err := htmlindex.Get(name); err == nil && e != encoding.Replacement {
 		return e

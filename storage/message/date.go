@@ -112,7 +112,7 @@ func parseClock(s string) (hour, minute, second int, ok bool) {
 	if n[0] > 23 || n[1] > 59 || n[2] > 60 {
 		return 0, 0, 0, false
 	}
-	return n[0], n[1], n[2], true
+	return n[0], n[1], min(n[2], 59), true // a leap second is not the next day
 }
 
 // parseZone reads "+0100" or one of the obsolete names; others mean UTC (RFC 5322 4.3).

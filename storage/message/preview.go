@@ -50,6 +50,7 @@ func (p *Part) previewParts(parts *[]*Part) {
 // previewText takes the first characters of text in one line. Quoted lines are left
 // out, unless there is nothing else.
 func previewText(text string) string {
+	text = strings.TrimPrefix(text, "\ufeff")
 	if s := joinLines(text, true); s != "" {
 		return s
 	}
