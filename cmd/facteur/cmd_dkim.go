@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -66,10 +67,22 @@ that they signed is still on its way.`,
 				if err != nil {
 					return err
 				}
-				return c.showKeyRecords(keys)
+				if err := c.showKeyRecords(keys); err != nil || c.json {
+					return err
+				}
+				fmt.Fprintln(c.out, rotationHint(keys))
+				return nil
 			})
 		},
 	}
+}
+
+// rotationHint says what the owner has to do next.
+func rotationHint(keys []admin.Key) string {
+	if slices.ContainsFunc(keys, func(k admin.Key) bool { return k.State == "waiting" }) {
+		return "; Publish the records of the waiting keys, then call this again. A running server looks every hour."
+	}
+	return "; The new keys sign. Keep the records of the retired ones for a week."
 }
 
 func (c *cli) dkimRemove() *cobra.Command {

@@ -245,6 +245,23 @@ func (d *testDaemon) waitFor(user, mailbox string) string {
 	return ""
 }
 
+// take is waitFor, and deletes the message.
+func (d *testDaemon) take(user, mailbox string) string {
+	d.t.Helper()
+	text := d.waitFor(user, mailbox)
+	c := d.IMAP(user)
+	if _, err := c.Select(mailbox, nil).Wait(); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := c.Store(imap.SeqSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagDeleted}, Silent: true}, nil).Close(); err != nil {
+		d.t.Fatal(err)
+	}
+	if err := c.Expunge().Close(); err != nil {
+		d.t.Fatal(err)
+	}
+	return text
+}
+
 // facteur runs a verb of the command line and returns what it printed.
 func facteur(t *testing.T, want int, args ...string) string {
 	t.Helper()
