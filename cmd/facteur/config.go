@@ -101,6 +101,7 @@ type MXConfig struct {
 type Trust struct {
 	Via    string `toml:"via"`    // domain that SPF, DKIM or ARC shows the mail came through
 	Author string `toml:"author"` // address or domain in From
+	Reason string `toml:"reason"` // for the record, in the words of RFC 9990; empty: see reason
 }
 
 // SubmitConfig is the policy for our own users.
@@ -283,6 +284,9 @@ func (c *Config) check() error {
 		if t.Via == "" && t.Author == "" {
 			fault("mx.trust number %d needs via, author or both", i+1)
 		}
+		if !oneOf(t.reason(), "trusted_forwarder", "mailing_list", "local_policy") {
+			fault("mx.trust number %d: reason %q is none of trusted_forwarder, mailing_list, local_policy", i+1, t.Reason)
+		}
 	}
 	for i, r := range c.Routes {
 		if err := r.check(); err != nil {
@@ -290,6 +294,15 @@ func (c *Config) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// reason is why a policy was set aside, when Trust did it: who brings the mail is trusted, or the owner
+// wants the author's in any case.
+func (t Trust) reason() string {
+	if t.Via == "" {
+		return cmp.Or(t.Reason, "local_policy")
+	}
+	return cmp.Or(t.Reason, "trusted_forwarder")
 }
 
 func (r *Route) check() error {

@@ -22,6 +22,17 @@ type strangers struct {
 	from atomic.Pointer[netip.Addr]
 }
 
+// replace opens the configured listeners and takes the place of the MX's.
+func (s *strangers) replace(t *testing.T, cfg *Config, deps *Deps) {
+	t.Helper()
+	var err error
+	if deps.Listeners, err = listen(cfg); err != nil {
+		t.Fatal(err)
+	}
+	s.Listener = deps.Listeners[serviceMX][0]
+	deps.Listeners[serviceMX][0] = s
+}
+
 func (s *strangers) Accept() (net.Conn, error) {
 	conn, err := s.Listener.Accept()
 	if err != nil {
@@ -59,11 +70,7 @@ func TestEspooferAtTheDoor(t *testing.T) {
 	d := startDaemon(t, "", func(cfg *Config, deps *Deps) {
 		cfg.Hostname, deps.Resolver = "mx.example.net", resolver
 		deps.Now = func() time.Time { return then.Add(time.Since(began)) }
-		if deps.Listeners, err = listen(cfg); err != nil {
-			t.Fatal(err)
-		}
-		from.Listener = deps.Listeners[serviceMX][0]
-		deps.Listeners[serviceMX][0] = from
+		from.replace(t, cfg, deps)
 	})
 	common := readFile(t, folder+"/zone")
 	for _, dir := range cases {

@@ -18,7 +18,7 @@ type verifier struct{ sender.Verifier }
 func newVerifier(cfg Config, r *dns.Resolver, now func() time.Time) *verifier {
 	v := &verifier{sender.Verifier{Resolver: r, Hostname: cfg.Hostname, Now: now}}
 	for _, t := range cfg.MX.Trust {
-		v.Overrides = append(v.Overrides, sender.Override{Author: t.Author, Via: t.Via, Reason: "trusted_forwarder"})
+		v.Overrides = append(v.Overrides, sender.Override{Author: t.Author, Via: t.Via, Reason: t.reason()})
 	}
 	return v
 }
