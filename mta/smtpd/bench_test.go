@@ -128,15 +128,22 @@ func BenchmarkBody(b *testing.B) {
 	text := []byte(benchMessage(1<<20) + ".\r\n")
 	limits := DefaultLimits(MX)
 	limits.Memory = 2 << 20
-	b.SetBytes(int64(len(text)))
-	b.ReportAllocs()
-	for b.Loop() {
-		var u unstuffer
-		c := newCollector(&limits, "", false)
-		for p := text; len(p) > 0; {
-			n, _ := u.feed(p[:min(len(p), windowSize)], c.write)
-			p = p[n:]
-		}
-		c.discard()
+	for _, rule := range []struct {
+		name  string
+		lines lineRule
+	}{{"refuse", refuseBare}, {"mend", mendBare}} {
+		b.Run(rule.name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				var u unstuffer
+				c := newCollector(&limits, "", rule.lines)
+				for p := text; len(p) > 0; {
+					n, _ := u.feed(p[:min(len(p), windowSize)], c.write)
+					p = p[n:]
+				}
+				c.discard()
+			}
+		})
 	}
 }

@@ -8,13 +8,23 @@ import (
 	"facteur/mta"
 )
 
+// lineRule says what happens to a CR or LF that stands alone.
+type lineRule uint8
+
+const (
+	refuseBare lineRule = iota // RFC 5321 2.3.8
+	mendBare                   // makes it a CRLF: our users' programs send files as they are
+	binaryBody                 // BODY=BINARYMIME: after the header any octet goes (RFC 3030 3)
+)
+
 // collector takes the octets of a message as they come, in any portions, checks them, and keeps
 // them: in memory up to Limits.Memory, then in a spool file. After a fault it goes on
 // counting and keeps nothing, since the peer hears of it only at the end.
 type collector struct {
 	limits *Limits
 	dir    string
-	binary bool // BODY=BINARYMIME: after the header any octet goes (RFC 3030 3)
+	lines  lineRule
+	mender mender
 
 	mem   []byte
 	file  *os.File
@@ -27,12 +37,21 @@ type collector struct {
 // scratch is where bodies grow; what is kept is a copy of the right size.
 var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 32<<10); return &b }}
 
-func newCollector(l *Limits, dir string, binary bool) *collector {
-	return &collector{limits: l, dir: dir, binary: binary, mem: *scratch.Get().(*[]byte)}
+func newCollector(l *Limits, dir string, lines lineRule) *collector {
+	return &collector{limits: l, dir: dir, lines: lines, mem: *scratch.Get().(*[]byte)}
 }
 
 // write takes the next octets.
 func (c *collector) write(p []byte) {
+	if c.lines == mendBare {
+		c.mender.feed(p, c.take)
+		return
+	}
+	c.take(p)
+}
+
+// take takes octets whose line ends stay as they are.
+func (c *collector) take(p []byte) {
 	before := c.size
 	c.size += int64(len(p))
 	if c.fault != nil {
@@ -55,7 +74,7 @@ func (c *collector) write(p []byte) {
 // check looks for line ends that are none (RFC 5321 2.3.8) and hands the header's lines on.
 func (c *collector) check(p []byte) *mta.Reply {
 	for len(p) > 0 {
-		if c.binary && c.head.done {
+		if c.lines == binaryBody && c.head.done {
 			return nil
 		}
 		i := bytes.IndexByte(p, '\n')
@@ -126,7 +145,10 @@ func storageFault(err error) *mta.Reply {
 // finish returns the message, or why it is refused; then nothing is left on disk. The collector
 // is used up.
 func (c *collector) finish() (*mta.Body, *mta.Reply) {
-	if c.fault == nil && c.crs && (!c.binary || !c.head.done) {
+	if c.lines == mendBare {
+		c.mender.close(c.take)
+	}
+	if c.fault == nil && c.crs && (c.lines != binaryBody || !c.head.done) {
 		c.fault = replyBareLine
 	}
 	if c.fault != nil {

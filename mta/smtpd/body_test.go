@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -15,8 +16,8 @@ import (
 
 // read runs what follows DATA through unstuffer and collector, cut into portions of the given
 // sizes in turn.
-func read(dir string, limits *Limits, text []byte, cuts ...int) (body string, refusal *mta.Reply, used int, end, doubtful bool) {
-	c := newCollector(limits, dir, false)
+func read(dir string, limits *Limits, lines lineRule, text []byte, cuts ...int) (body string, refusal *mta.Reply, used int, end, doubtful bool) {
+	c := newCollector(limits, dir, lines)
 	defer c.discard()
 	var u unstuffer
 	for i := 0; used < len(text) && !end; i++ {
@@ -57,6 +58,8 @@ func naive(text string) (body string, used int, end bool) {
 	return strings.ReplaceAll(s, "\r\n.", "\r\n")[2:], used, true
 }
 
+var lineEnd = regexp.MustCompile("\r\n|\r|\n")
+
 func bare(s string) bool {
 	s = strings.ReplaceAll(s, "\r\n", "")
 	return strings.ContainsAny(s, "\r\n")
@@ -71,8 +74,8 @@ func FuzzBody(f *testing.F) {
 	dir := f.TempDir()
 	limits := Limits{Message: 300, Memory: 64, Header: 200, Fields: 10, Field: 100, FieldLines: 4, Hops: 2}
 	f.Fuzz(func(t *testing.T, text []byte, cut1, cut2 int) {
-		body, refusal, used, end, doubtful := read(dir, &limits, text, len(text))
-		body2, refusal2, used2, end2, doubtful2 := read(dir, &limits, text, cut1, cut2)
+		body, refusal, used, end, doubtful := read(dir, &limits, refuseBare, text, len(text))
+		body2, refusal2, used2, end2, doubtful2 := read(dir, &limits, refuseBare, text, cut1, cut2)
 		if body != body2 || refusal != refusal2 || used != used2 || end != end2 || doubtful != doubtful2 {
 			t.Fatalf("cut into %d and %d: %q %v %d %v %v, in one piece: %q %v %d %v %v", cut1, cut2,
 				body2, refusal2, used2, end2, doubtful2, body, refusal, used, end, doubtful)
@@ -90,6 +93,13 @@ func FuzzBody(f *testing.F) {
 		if refusal == replyBareLine && end && !bare(want) {
 			t.Fatalf("refused %q", want)
 		}
+		mended, refusal, used, end, _ := read(dir, &limits, mendBare, text, cut1, cut2)
+		if used != wantUsed || end != wantEnd || refusal == replyBareLine {
+			t.Fatalf("mended: used %d, end %v, %v; by definition %d, %v", used, end, refusal, wantUsed, wantEnd)
+		}
+		if end && refusal == nil && mended != lineEnd.ReplaceAllString(want, "\r\n") {
+			t.Fatalf("%q mended: %q", want, mended)
+		}
 	})
 }
 
@@ -97,7 +107,7 @@ func TestBodySpool(t *testing.T) {
 	dir := t.TempDir()
 	limits := Limits{Message: 1 << 20, Memory: 1000}
 	for _, n := range []int{0, 900, 1000, 1001, 50000} {
-		c := newCollector(&limits, dir, false)
+		c := newCollector(&limits, dir, refuseBare)
 		text := "Subject: x\r\n\r\n" + strings.Repeat("0123456789abcdefghijklmnopqrst\r\n", (n+31)/32)
 		for i := 0; i < len(text); i += 100 {
 			c.write([]byte(text[i:min(len(text), i+100)]))
@@ -153,7 +163,7 @@ func TestBodyIsNotShared(t *testing.T) {
 	limits := DefaultLimits(MX)
 	var bodies []*mta.Body
 	for i := range byte(20) {
-		c := newCollector(&limits, "", false)
+		c := newCollector(&limits, "", refuseBare)
 		c.write(bytes.Repeat([]byte{'a' + i}, 100))
 		b, r := c.finish()
 		if r != nil {
@@ -171,7 +181,7 @@ func TestBodyIsNotShared(t *testing.T) {
 
 func TestBodyWithoutRoom(t *testing.T) {
 	limits := Limits{Message: 1000, Memory: 10}
-	c := newCollector(&limits, t.TempDir()+"/gone", false)
+	c := newCollector(&limits, t.TempDir()+"/gone", refuseBare)
 	c.write([]byte("Subject: longer than memory\r\n"))
 	if _, r := c.finish(); r == nil || r.Code != 452 || r.Err == nil {
 		t.Errorf("got %v", r)
@@ -195,7 +205,7 @@ func TestHeaderCaps(t *testing.T) {
 		{"no end", strings.Repeat("x", 2000), replyHeader},
 	} {
 		for _, cut := range []int{1, 7, 10000} {
-			_, r, _, _, _ := read(t.TempDir(), &limits, []byte(c.header+"\r\n"+strings.Repeat("body\r\n", 100)+".\r\n"), cut)
+			_, r, _, _, _ := read(t.TempDir(), &limits, refuseBare, []byte(c.header+"\r\n"+strings.Repeat("body\r\n", 100)+".\r\n"), cut)
 			if r != c.want {
 				t.Errorf("%s, cut into %d: %v", c.name, cut, r)
 			}

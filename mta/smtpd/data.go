@@ -21,7 +21,7 @@ func (c *conn) data(ctx context.Context, _ string) *mta.Reply {
 		return mta.NewReply(503, [3]int{5, 5, 1}, "BODY=BINARYMIME goes with BDAT")
 	}
 	c.say(replyGo)
-	body := newCollector(&c.s.Limits, c.s.SpoolDir, false)
+	body := newCollector(&c.s.Limits, c.s.SpoolDir, c.lineRule())
 	defer body.discard()
 	var dots unstuffer
 	began := time.Now()
@@ -40,6 +40,18 @@ func (c *conn) data(ctx context.Context, _ string) *mta.Reply {
 		c.closing = true
 	}
 	return r
+}
+
+// lineRule: the MX takes no line ends on trust, for the next server may read others in them. A user's message
+// is ours to put right (RFC 6409 8), and goes on with CRLF only.
+func (c *conn) lineRule() lineRule {
+	switch {
+	case c.env.Encoding == mta.EncodingBinaryMIME:
+		return binaryBody
+	case c.s.Kind == MX:
+		return refuseBare
+	}
+	return mendBare
 }
 
 // fillBody makes sure that there is something in the window. A message has Limits.Data to come in, and after
@@ -77,7 +89,7 @@ func (c *conn) bdat(ctx context.Context, arg string) *mta.Reply {
 	}
 	refusal := c.chunkOutOfOrder()
 	if refusal == nil && c.chunks == nil {
-		c.chunks = newCollector(&c.s.Limits, c.s.SpoolDir, c.env.Encoding == mta.EncodingBinaryMIME)
+		c.chunks = newCollector(&c.s.Limits, c.s.SpoolDir, c.lineRule())
 	}
 	began := time.Now()
 	for left := size; left > 0; {

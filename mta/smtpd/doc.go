@@ -3,7 +3,8 @@
 //
 // What must stay true:
 //   - 250 is said when every recipient's message is durable or in the queue, and not before.
-//   - A message ends at CRLF.CRLF and nowhere else; one with a bare CR or LF is refused.
+//   - A message ends at CRLF.CRLF and nowhere else. The MX refuses one with a bare CR or LF; in a
+//     message of a logged-in user they become CRLF. None is delivered or queued, but inside BINARYMIME.
 //   - A message is complete or it does not exist; nothing of it is left for the next.
 //   - The MX relays for nobody. Submission sends for those who are logged in, in their own name.
 //   - What a peer says reaches headers and log only through an allow-list of octets.

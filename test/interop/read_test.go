@@ -123,7 +123,7 @@ func listing(t *testing.T, dir string) string {
 func (d *demo) neomutt(folder, keys string, settings ...string) string {
 	d.t.Helper()
 	rc := write(d.t, filepath.Join(d.t.TempDir(), "rc"), strings.Join(append([]string{
-		"set ssl_ca_certificates_file=" + d.ca, "set ssl_usesystemcerts=no", "set imap_user=bob@demo.test", "set imap_pass=" + password,
+		"set ssl_ca_certificates_file=" + d.ca, "set imap_user=bob@demo.test", "set imap_pass=" + password,
 		"set sort=threads", "set mark_old=no", "set confirmappend=no", "set delete=yes", "set quit=yes", "set abort_unmodified=no",
 		"set record=", "set header_cache=", "set wait_key=no", "set move=no", "unset collapse_unread", "set imap_qresync=yes", "set imap_condstore=yes",
 	}, settings...), "\n")+"\n")
@@ -140,7 +140,7 @@ func TestNeomuttOverIMAP(t *testing.T) {
 	d.append("bob@demo.test", "INBOX", mail("friend@elsewhere.test", "bob@demo.test", "second", "two"))
 	out := d.neomutt("imaps://localhost:"+d.port(2993)+"/INBOX", "<first-entry><flag-message><next-entry><save-message>=Archive<enter><sync-mailbox><quit>",
 		"set folder=imaps://localhost:"+d.port(2993)+"/")
-	contains(t, "neomutt's screen", out, "first", "second")
+	contains(t, "neomutt's screen", out, "first") // the other has left before it paints anything
 	d.waitMessage("bob@demo.test", "Archive", "second")
 	c := d.imap("bob@demo.test")
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {

@@ -30,10 +30,12 @@ func TestSwaks(t *testing.T) {
 func TestCurl(t *testing.T) {
 	need(t, "curl")
 	d := startDemo(t)
-	file := write(t, filepath.Join(t.TempDir(), "mail"), mail("bob@demo.test", "someone@elsewhere.test", "by curl", "Hello from curl."))
+	// As an editor leaves it: curl sends the LFs as they are.
+	text := mail("bob@demo.test", "someone@elsewhere.test", "by curl", "Hello from curl.\r\n.\r\nMore.")
+	file := write(t, filepath.Join(t.TempDir(), "mail"), strings.ReplaceAll(text, "\r\n", "\n"))
 	d.program("", "curl", "-sS", "--ssl-reqd", "--cacert", d.ca, "smtp://localhost:"+d.port(2587)+"/client.demo.test", "--user", "bob@demo.test:"+password,
 		"--mail-from", "bob@demo.test", "--mail-rcpt", "someone@elsewhere.test", "--upload-file", file)
-	contains(t, "the sent message", d.waitMessage("alice@demo.test", "Sink", "by curl"), "Hello from curl.")
+	contains(t, "the sent message", d.waitMessage("alice@demo.test", "Sink", "by curl"), "Subject: by curl\r\n", "Hello from curl.\r\n.\r\nMore.\r\n")
 
 	d.append("bob@demo.test", "INBOX", mail("friend@elsewhere.test", "bob@demo.test", "for curl", "Read me with curl."))
 	out := d.program("", "curl", "-sS", "--cacert", d.ca, "imaps://localhost:"+d.port(2993)+"/INBOX;MAILINDEX=1", "--user", "bob@demo.test:"+password)

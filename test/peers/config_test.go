@@ -59,6 +59,7 @@ const postfixStart = `postfix set-permissions >/dev/null 2>&1; postfix check; ex
 func eximFiles(p *peer) map[string]string {
 	return map[string]string{"/etc/exim4/exim4.conf": fmt.Sprintf(`primary_hostname = mail.exim.test
 daemon_smtp_ports = %[2]d
+notifier_socket =
 local_interfaces = 127.0.0.1
 log_file_path = %[1]s/log-%%slog
 host_lookup =
@@ -109,7 +110,7 @@ begin retry
 `, p.data, p.port, p.ours)}
 }
 
-const eximStart = `chown Debian-exim $data; exec exim4 -bdf -q5s`
+const eximStart = `chown Debian-exim $data /etc/peer.key; exec exim4 -bdf -q5s`
 
 func opensmtpdFiles(p *peer) map[string]string {
 	return map[string]string{"/etc/smtpd.conf": fmt.Sprintf(`pki peer cert "/etc/peer.pem"

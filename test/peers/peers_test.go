@@ -104,13 +104,10 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 			t.Fatal(err)
 		}
 	}
-	log, err := os.Create(filepath.Join(p.data, "stdout"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	log := create(t, filepath.Join(p.data, "stdout"))
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := exec.Command("sh", "-c", "tail -n 40 "+p.data+"/stdout "+p.data+"/*log* 2>/dev/null").CombinedOutput()
+			out, _ := exec.Command("sh", "-c", "tail -n 40 "+p.data+"/stdout "+p.data+"/*log* "+dir+"/demo.log 2>/dev/null").CombinedOutput()
 			t.Logf("%s said:\n%s", p.name, out)
 		}
 	})
@@ -118,8 +115,10 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 	cmd := s.Command(t.Context(), "sh", "-c", "data="+p.data+"\n"+cert+p.start)
 	cmd.Stdout, cmd.Stderr = log, log
 	run(t, cmd)
-	run(t, exec.Command(bin, "demo", "--dir", filepath.Join(dir, "facteur"), "--shift", fmt.Sprint(shift), "--plain-auth",
-		"--route", fmt.Sprintf("%s=127.0.0.1:%d", p.domain, p.port)))
+	demo := exec.Command(bin, "demo", "--dir", filepath.Join(dir, "facteur"), "--shift", fmt.Sprint(shift), "--plain-auth",
+		"--route", fmt.Sprintf("%s=127.0.0.1:%d", p.domain, p.port))
+	demo.Stderr = create(t, filepath.Join(dir, "demo.log"))
+	run(t, demo)
 	d := &pair{p: p, mx: fmt.Sprintf("127.0.0.1:%d", p.ours), sub: fmt.Sprintf("127.0.0.1:%d", 2587+shift), imap: fmt.Sprintf("127.0.0.1:%d", 2143+shift)}
 	for _, addr := range []string{fmt.Sprintf("127.0.0.1:%d", p.port), d.mx, d.imap} {
 		waitFor(t, "an answer of "+addr, func() bool {
@@ -138,7 +137,7 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 
 // toUs: 8-bit text through the peer's queue to bob.
 func (d *pair) toUs(t *testing.T) {
-	d.inject(t, "sender@"+d.p.domain, "bob@demo.test", letter("to us", "Gr\xc3\xbc\xc3\x9fe, 8-bit.", ""), nil)
+	d.inject(t, "sender@"+d.p.domain, "bob@demo.test", letter("sender@"+d.p.domain, "to us", "Gr\xc3\xbc\xc3\x9fe, 8-bit."), nil)
 	msg := d.wait(t, "bob@demo.test", "to us")
 	if !strings.Contains(msg, "Gr\xc3\xbc\xc3\x9fe, 8-bit.") {
 		t.Errorf("8-bit text was changed on the way:\n%s", msg)
@@ -149,7 +148,7 @@ func (d *pair) toUs(t *testing.T) {
 }
 
 func (d *pair) fromUs(t *testing.T) {
-	d.submit(t, "someone@"+d.p.domain, letter("from us", "Gr\xc3\xbc\xc3\x9fe, 8-bit.\r\n.\r\n..two dots", ""), nil)
+	d.submit(t, "someone@"+d.p.domain, letter("bob@demo.test", "from us", "Gr\xc3\xbc\xc3\x9fe, 8-bit.\r\n.\r\n..two dots"), nil)
 	msg := d.box(t, "from us")
 	for _, want := range []string{"Gr\xc3\xbc\xc3\x9fe, 8-bit.", "\n.\n", "\n..two dots", "DKIM-Signature:"} {
 		if !strings.Contains(strings.ReplaceAll(msg, "\r\n", "\n"), want) {
@@ -161,11 +160,11 @@ func (d *pair) fromUs(t *testing.T) {
 // large: nearly 50 MB both ways.
 func (d *pair) large(t *testing.T) {
 	body := strings.Repeat(strings.Repeat("0123456789", 7)+"\r\n", 48<<20/72)
-	d.inject(t, "sender@"+d.p.domain, "bob@demo.test", letter("large to us", body, ""), nil)
+	d.inject(t, "sender@"+d.p.domain, "bob@demo.test", letter("sender@"+d.p.domain, "large to us", body), nil)
 	if msg := d.wait(t, "bob@demo.test", "large to us"); !strings.Contains(msg, body) {
 		t.Error("the large message was changed on the way to us")
 	}
-	d.submit(t, "someone@"+d.p.domain, letter("large from us", body, ""), nil)
+	d.submit(t, "someone@"+d.p.domain, letter("bob@demo.test", "large from us", body), nil)
 	if msg := d.box(t, "large from us"); !strings.Contains(strings.ReplaceAll(msg, "\r\n", "\n"), strings.ReplaceAll(body, "\r\n", "\n")) {
 		t.Error("the large message was changed on the way from us")
 	}
@@ -178,7 +177,7 @@ func (d *pair) utf8(t *testing.T) {
 	if msg := d.wait(t, "bob@demo.test", "utf8 to us"); !strings.Contains(msg, "Return-Path: <"+from+">") {
 		t.Errorf("the reverse-path did not come through:\n%s", msg)
 	}
-	d.submit(t, "\xc3\xbcber@"+d.p.domain, letter("utf8 from us", "text", ""), &smtp.MailOptions{UTF8: true})
+	d.submit(t, "\xc3\xbcber@"+d.p.domain, letter("bob@demo.test", "utf8 from us", "text"), &smtp.MailOptions{UTF8: true})
 	d.box(t, "utf8 from us")
 }
 
@@ -191,7 +190,7 @@ func (d *pair) report(t *testing.T) {
 	if err := c.Rcpt("someone@"+d.p.domain, &smtp.RcptOptions{Notify: []smtp.DSNNotify{smtp.DSNNotifySuccess}}); err != nil {
 		t.Fatal(err)
 	}
-	data(t, c, letter("with receipt", "text", ""))
+	data(t, c, letter("bob@demo.test", "with receipt", "text"))
 	d.box(t, "with receipt")
 	waitFor(t, "a report of success", func() bool {
 		return strings.Contains(d.everything(t, "bob@demo.test"), "Action: delivered")
@@ -200,7 +199,7 @@ func (d *pair) report(t *testing.T) {
 
 // bounce: an address that the peer refuses comes back to bob as a report.
 func (d *pair) bounce(t *testing.T) {
-	d.submit(t, "nobody-refused@"+d.p.domain, letter("will bounce", "text", ""), nil)
+	d.submit(t, "nobody-refused@"+d.p.domain, letter("bob@demo.test", "will bounce", "text"), nil)
 	waitFor(t, "a report of failure", func() bool {
 		all := d.everything(t, "bob@demo.test")
 		return strings.Contains(all, "Action: failed") && strings.Contains(all, "nobody-refused@"+d.p.domain)
@@ -261,8 +260,8 @@ func data(t *testing.T, c *smtp.Client, msg string) {
 	}
 }
 
-func letter(subject, body, more string) string {
-	return "From: bob@demo.test\r\nTo: someone@example.org\r\nSubject: " + subject + "\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n" + more + "\r\n" + body + "\r\n"
+func letter(from, subject, body string) string {
+	return "From: " + from + "\r\nTo: someone@example.org\r\nSubject: " + subject + "\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body + "\r\n"
 }
 
 // wait waits for a message in an account's INBOX.
@@ -337,10 +336,10 @@ func (d *pair) box(t *testing.T, subject string) string {
 
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(20 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited a minute for %s", what)
+			t.Fatalf("waited too long for %s", what)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -367,6 +366,16 @@ func run(t *testing.T, cmd *exec.Cmd) {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		_ = cmd.Wait()
 	})
+}
+
+func create(t *testing.T, path string) *os.File {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
 }
 
 func freePort(t *testing.T) int {
