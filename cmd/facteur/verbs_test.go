@@ -236,3 +236,55 @@ func TestRecordsAreCompleteAndSplit(t *testing.T) {
 		}
 	}
 }
+
+// systemd hands over bound sockets, each with the name of its service.
+func TestSocketsComeFromSystemd(t *testing.T) {
+	dir, err := os.MkdirTemp("", "facteur")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	file := filepath.Join(dir, "facteur.toml")
+	config := fmt.Sprintf("hostname = \"mail.example.org\"\ndata = %q\nuser = \"nobody\"\n[listen]\n"+
+		"submission = []\nsubmissions = []\nimap = []\nimaps = []\n[web]\nenabled = false\n", filepath.Join(dir, "data"))
+	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := l.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	// LISTEN_PID must be the process's own: a shell sets it and becomes the program.
+	log := &lockedBuffer{}
+	cmd := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$0" serve --config "$1"`, os.Args[0], file)
+	cmd.Env = append(os.Environ(), "FACTEUR_TEST_MAIN=1", "LISTEN_FDS=1", "LISTEN_FDNAMES=mx")
+	cmd.ExtraFiles = []*os.File{socket}
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	eventually(t, log, func() bool { return strings.Contains(log.String(), "msg=ready") })
+	conn, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	c := &lineClient{t, conn, bufio.NewReader(conn)}
+	c.Want("220 mail.example.org")
+	cmd.Process.Signal(syscall.SIGTERM)
+	c.Want("421")
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("serve ended with %v\n%s", err, log)
+	}
+}
