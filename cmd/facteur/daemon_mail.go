@@ -92,7 +92,13 @@ func (d *Daemon) addMX(cfg *smtpd.Config, deps Deps) {
 		cfg.Lists = &smtpd.Lists{DNS: d.parts.resolver, Lists: lists, Log: d.log, Now: deps.Now}
 	}
 	if d.cfg.MX.Greylist {
-		cfg.First = &smtpd.FirstContact{Wait: 5 * time.Minute, Keep: 30 * 24 * time.Hour, Max: 100000}
+		cfg.First = &smtpd.FirstContact{
+			Wait: 5 * time.Minute, Keep: 30 * 24 * time.Hour, Max: 100000, File: filepath.Join(d.cfg.Data, "first-contact.json"),
+		}
+		if err := cfg.First.Load(); err != nil {
+			d.log.Warn("known senders are forgotten", "error", err)
+		}
+		d.serving = append(d.serving, cfg.First.Run)
 	}
 }
 

@@ -99,15 +99,8 @@ func TestEspooferAtTheDoor(t *testing.T) {
 // forge sends a message in one piece, as its sender would like it to be read, and returns the last reply.
 func (d *testDaemon) forge(t *testing.T, from *strangers, envelope map[string]string, text string) string {
 	t.Helper()
-	addr := netip.MustParseAddr(envelope["ip"])
-	from.from.Store(&addr)
-	conn, err := net.Dial("tcp", d.Addr(serviceMX).String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	c := newLineClient(t, conn)
-	c.Want("220")
+	c := d.dialFrom(t, from, envelope["ip"])
+	defer c.conn.Close()
 	c.Send("EHLO %s", envelope["helo"])
 	c.Want("250 ")
 	c.Send("MAIL FROM:<%s>", envelope["from"])
@@ -120,10 +113,25 @@ func (d *testDaemon) forge(t *testing.T, from *strangers, envelope map[string]st
 	if !bytes.HasSuffix(stuffed, []byte("\r\n")) {
 		stuffed = append(stuffed, "\r\n"...)
 	}
-	if _, err := conn.Write(append(stuffed, ".\r\n"...)); err != nil {
+	if _, err := c.conn.Write(append(stuffed, ".\r\n"...)); err != nil {
 		t.Fatal(err)
 	}
 	return c.Want("")
+}
+
+// dialFrom connects to the MX from an address of one's own choice.
+func (d *testDaemon) dialFrom(t *testing.T, from *strangers, ip string) *lineClient {
+	t.Helper()
+	addr := netip.MustParseAddr(ip)
+	from.from.Store(&addr)
+	conn, err := net.Dial("tcp", d.Addr(serviceMX).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	c := newLineClient(t, conn)
+	c.Want("220")
+	return c
 }
 
 // mailboxes counts an account's messages.

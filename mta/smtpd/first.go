@@ -1,8 +1,15 @@
 package smtpd
 
 import (
+	"context"
 	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -11,11 +18,13 @@ import (
 
 // FirstContact asks unknown senders to come again in a while, which programs that only throw mail at
 // us never do. It is asked for nobody whose domain vouches for the message (one-time
-// codes come from those). What it knows is in memory: a restart costs strangers one more delay.
+// codes come from those). What it knows is in memory, and in File between an orderly stop and the next
+// start: a crash costs strangers of the last hour one more delay.
 type FirstContact struct {
 	Wait time.Duration // before the second try counts: 5 min
 	Keep time.Duration // how long a network that came again is known: 30 days
 	Max  int           // entries
+	File string        // see Load and Run; empty: nothing is kept
 
 	mu    sync.Mutex
 	asked map[contact]time.Time      // when a sender first came
@@ -43,7 +52,7 @@ func (f *FirstContact) Ask(peer netip.Addr, env *mta.Envelope, now time.Time) *m
 	first, ok := f.asked[k]
 	switch {
 	case !ok || now.Sub(first) > giveUp:
-		if f.asked == nil || len(f.asked)+len(f.known) >= f.Max {
+		if f.asked == nil || f.known == nil || len(f.asked)+len(f.known) >= f.Max {
 			f.asked, f.known = make(map[contact]time.Time), make(map[netip.Prefix]time.Time)
 		}
 		f.asked[k] = now
@@ -70,4 +79,70 @@ func contactOf(network netip.Prefix, env *mta.Envelope) contact {
 		h.Write([]byte(to.Address.Key()))
 	}
 	return contact(h.Sum(nil)[:16])
+}
+
+// remembered is what File holds.
+type remembered struct {
+	Asked map[contact]time.Time      `json:"asked"`
+	Known map[netip.Prefix]time.Time `json:"known"`
+}
+
+// MarshalText and UnmarshalText write a contact in hexadecimal.
+func (c contact) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, c[:]), nil }
+
+func (c *contact) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err == nil && len(b) != len(c) {
+		err = errors.New("not the length of a contact")
+	}
+	copy(c[:], b)
+	return err
+}
+
+// Load remembers what File holds. A missing file is none to remember; after an error nothing is.
+func (f *FirstContact) Load() error {
+	text, err := os.ReadFile(f.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var r remembered
+	if err := json.Unmarshal(text, &r); err != nil {
+		return fmt.Errorf("%s: %w", f.File, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked, f.known = r.Asked, r.Known
+	return nil
+}
+
+// Run writes File every hour and when ctx ends.
+func (f *FirstContact) Run(ctx context.Context) error {
+	hourly := time.NewTicker(time.Hour)
+	defer hourly.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return f.save()
+		case <-hourly.C:
+			_ = f.save() // what fails now is tried again, and told at the end
+		}
+	}
+}
+
+func (f *FirstContact) save() error {
+	f.mu.Lock()
+	text, err := json.Marshal(remembered{f.asked, f.known})
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	// Whole or not at all; that it may be the old one after a power cut does no harm.
+	next := f.File + ".new"
+	if err := os.WriteFile(next, text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, f.File)
 }

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -525,6 +527,42 @@ func TestFirstContact(t *testing.T) {
 	}
 	if n := len(f.asked) + len(f.known); n > 100 {
 		t.Errorf("remembers %d senders", n)
+	}
+}
+
+func TestFirstContactSurvivesARestart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "first-contact.json")
+	now := time.Unix(1e9, 0)
+	waiting := &mta.Envelope{MailFrom: message.AddrSpec{Local: "joe", Domain: "example.org"}}
+	restarted := func() *FirstContact {
+		f := &FirstContact{Wait: 5 * time.Minute, Keep: time.Hour, Max: 100, File: file}
+		if err := f.Load(); err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	stop, cancel := context.WithCancel(t.Context())
+	cancel()
+	f := restarted()
+	f.Ask(netip.MustParseAddr("192.0.2.1"), &mta.Envelope{}, now.Add(-5*time.Minute))
+	f.Ask(netip.MustParseAddr("192.0.2.1"), &mta.Envelope{}, now)
+	f.Ask(netip.MustParseAddr("198.51.100.1"), waiting, now)
+	if err := f.Run(stop); err != nil {
+		t.Fatal(err)
+	}
+
+	f = restarted()
+	if r := f.Ask(netip.MustParseAddr("192.0.2.1"), waiting, now); r != nil {
+		t.Errorf("a known network: %v", r)
+	}
+	if r := f.Ask(netip.MustParseAddr("198.51.100.1"), waiting, now.Add(5*time.Minute)); r != nil {
+		t.Errorf("the second try: %v", r)
+	}
+	if err := os.WriteFile(file, []byte(`{"asked":{"00":"2026-11-22T00:00:00Z"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Load(); err == nil {
+		t.Error("a damaged file was believed")
 	}
 }
 

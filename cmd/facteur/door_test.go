@@ -1,0 +1,78 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// listed is what 192.0.2.66 and 192.0.2.1 are on, of lists in various states.
+const listed = `66.2.0.192.bl.test. IN A 127.0.0.2
+1.2.0.192.bl.test. IN A 127.0.0.2
+1.2.0.192.good.test. IN A 127.0.0.5
+66.2.0.192.asked-too-much.test. IN A 127.255.255.254
+*.dead.test. IN A 127.0.0.2
+`
+
+func TestDNSLists(t *testing.T) {
+	for _, c := range []struct{ name, block, allow, from, want, logged string }{
+		{"listed", "bl.test", "", "192.0.2.66", "550 5.7.1 192.0.2.66 is listed by bl.test", ""},
+		{"not listed", "bl.test", "", "192.0.2.67", "250", ""},
+		{"also on a list of good ones", "bl.test", "good.test", "192.0.2.1", "250", ""},
+		{"on the other list only", "bl.test", "good.test", "192.0.2.66", "550 5.7.1", ""},
+		{"may not ask", "asked-too-much.test", "", "192.0.2.66", "250", "zone=asked-too-much.test"},
+		{"lists everybody", "dead.test", "", "192.0.2.66", "250", `why="lists everybody"`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			from := &strangers{}
+			d := startDaemon(t, listed, func(cfg *Config, deps *Deps) {
+				cfg.MX.BlockLists = []string{c.block}
+				if c.allow != "" {
+					cfg.MX.AllowLists = []string{c.allow}
+				}
+				from.replace(t, cfg, deps)
+			})
+			for range 2 { // the second time a list that is out of order is not asked
+				client := d.dialFrom(t, from, c.from)
+				client.Send("EHLO x.test")
+				client.Want("250 ")
+				client.Send("MAIL FROM:<x@x.test>")
+				client.Want("250")
+				client.Send("RCPT TO:<ann@example.org>")
+				client.Want(c.want)
+			}
+			if n := strings.Count(d.log.String(), "DNS list is out of order"); (n == 1) != (c.logged != "") || !strings.Contains(d.log.String(), c.logged) {
+				t.Errorf("told %d times, want %q", n, c.logged)
+			}
+		})
+	}
+}
+
+func TestFirstContactIsRememberedOverARestart(t *testing.T) {
+	var now time.Time
+	from := &strangers{}
+	greylist := func(cfg *Config, deps *Deps) {
+		cfg.MX.Greylist = true
+		at := now
+		deps.Now = func() time.Time { return at }
+		from.replace(t, cfg, deps)
+	}
+	now = time.Now()
+	d := startDaemon(t, elsewhere, greylist)
+	envelope := map[string]string{"ip": "192.0.2.66", "helo": "x.test", "from": "x@x.test"}
+	if r := d.forge(t, from, envelope, "From: x@x.test\r\n\r\nx"); !strings.HasPrefix(r, "451 4.7.1") {
+		t.Errorf("the first time: %s", r)
+	}
+	aligned := map[string]string{"ip": "127.0.0.1", "helo": "x.test", "from": "carol@elsewhere.test"}
+	if r := d.forge(t, from, aligned, hello); !strings.HasPrefix(r, "250") {
+		t.Errorf("from somebody whose domain vouches for it: %s", r)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(6 * time.Minute)
+	d = startDaemonIn(t, d.dir, elsewhere, greylist)
+	if r := d.forge(t, from, envelope, "From: x@x.test\r\n\r\nx"); !strings.HasPrefix(r, "250") {
+		t.Errorf("the second time: %s", r)
+	}
+}
