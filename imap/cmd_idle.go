@@ -3,7 +3,7 @@ package imap
 import (
 	"context"
 	"errors"
-	"net"
+	"os"
 	"time"
 )
 
@@ -40,53 +40,36 @@ func (s *session) reportIdle(ctx context.Context) error {
 }
 
 // listen waits for the client's next line and calls report at the start and whenever
-// something has changed. Reading goes on beside, in a goroutine that does nothing else and
-// ends with it or with the connection.
+// something has changed; without a timeout it gives signs of life.
 func (s *session) listen(ctx context.Context, timeout time.Duration, report func(context.Context) error) error {
 	if s.watch == nil {
-		s.watch = s.acct.Watch()
+		s.watch = s.acct.WatchFunc(s.wake)
 	}
-	if err := report(ctx); err != nil {
-		return err
-	}
-	if ready, err := s.settle(); ready || err != nil {
-		return err
-	}
-	if err := s.setWaiting(timeout); err != nil {
-		return err
-	}
-	read := make(chan error, 1)
-	go func() { read <- s.readFirst() }()
-	alive := time.NewTicker(s.srv.cfg.KeepAlive)
-	defer alive.Stop()
+	started := time.Now()
 	for {
-		select {
-		case err := <-read:
-			return s.arrived(err)
-		case <-s.watch.C():
-			if err := report(ctx); err != nil {
-				return s.hangUp(err)
-			}
-		case <-alive.C:
-			if timeout == 0 { // only IDLE asks for it
-				s.out.printf("* OK Still here\r\n")
-			}
-		case <-s.login.Revoked:
-			return s.hangUp(s.revoked())
+		s.takeWake()
+		// A login that isn't valid any more learns nothing more.
+		if err := s.revoked(); err != nil {
+			return err
 		}
-		if err := s.out.flush(); err != nil {
-			return s.hangUp(err)
+		if err := report(ctx); err != nil {
+			return err
 		}
-		s.out.release()
+		ready, err := s.settle()
+		if ready || err != nil {
+			return err
+		}
+		until := started.Add(timeout)
+		if timeout == 0 {
+			until = time.Now().Add(s.srv.cfg.KeepAlive)
+		}
+		err = s.waitUntil(until)
+		if timeout == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
+			s.out.printf("* OK Still here\r\n")
+			continue
+		}
+		if err != errWoken {
+			return err
+		}
 	}
-}
-
-// hangUp ends a session whose reading goroutine still has the connection. The last words are
-// written first: nobody may write once it is closed.
-func (s *session) hangUp(err error) error {
-	flushed := s.out.flush()
-	if e := s.net.Close(); e != nil && !errors.Is(e, net.ErrClosed) && flushed == nil {
-		flushed = e
-	}
-	return errors.Join(err, flushed)
 }

@@ -41,13 +41,15 @@ type conn struct {
 	readTimeout time.Duration
 
 	mu      sync.Mutex
-	waiting bool // for a command, with no deadline but the idle one
+	waiting bool // for the client's next line: then wake and interrupt end the read
+	woken   bool // something changed since takeWake
 	closing bool
 }
 
 var (
 	errShutdown = errors.New("server is shutting down")
 	errBye      = errors.New("session is over")  // the client has been told BYE
+	errWoken    = errors.New("woken")            // out of waiting, by wake
 	errAnswered = errors.New("answered already") // the tagged response has been sent
 )
 
@@ -136,10 +138,13 @@ func (c *conn) wait(timeout time.Duration) error {
 	if ready, err := c.settle(); ready || err != nil {
 		return err
 	}
-	if err := c.setWaiting(timeout); err != nil {
-		return err
+	until := time.Now().Add(timeout)
+	for {
+		if err := c.waitUntil(until); err != errWoken {
+			return err
+		}
+		c.takeWake() // nothing can be told now
 	}
-	return c.arrived(c.readFirst())
 }
 
 // settle prepares for waiting: responses are flushed and buffers given back. ready says
@@ -155,50 +160,62 @@ func (c *conn) settle() (ready bool, err error) {
 	return false, nil
 }
 
-// readFirst blocks until an octet has come. It is the only thing that may run beside the
-// session's goroutine, which then must not touch the input.
-func (c *conn) readFirst() error {
-	for {
-		n, err := c.src.Read(c.first[:])
-		if n > 0 {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-}
-
-// arrived ends the waiting; err is what readFirst returned.
-func (c *conn) arrived(err error) error {
+// waitUntil waits for the first octet of a line, after settle: until a time, until wake
+// (errWoken) or until interrupt (errShutdown). A TLS record or compressed block that had
+// come in part is kept.
+func (c *conn) waitUntil(t time.Time) error {
 	c.mu.Lock()
-	c.waiting = false
-	closing := c.closing
+	var err error
+	switch {
+	case c.closing:
+		err = errShutdown
+	case c.woken:
+		err = errWoken
+	default:
+		c.waiting = true
+		err = c.net.SetReadDeadline(t)
+	}
 	c.mu.Unlock()
 	if err != nil {
-		if closing && errors.Is(err, os.ErrDeadlineExceeded) {
-			return errShutdown
-		}
 		return err
 	}
-	c.ahead = true
-	c.unpark()
-	return nil
-}
-
-// setWaiting sets the deadline of the first octet, none with timeout 0, and lets
-// interrupt end the waiting.
-func (c *conn) setWaiting(timeout time.Duration) error {
+	n := 0
+	for n == 0 && err == nil {
+		n, err = c.src.Read(c.first[:])
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closing {
+	c.waiting = false
+	switch {
+	case n > 0:
+		c.ahead = true
+		c.unpark()
+		return nil
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case c.closing:
 		return errShutdown
+	case c.woken:
+		return errWoken
 	}
-	c.waiting = true
-	if timeout == 0 {
-		return c.net.SetReadDeadline(time.Time{})
+	return err
+}
+
+// wake ends the waiting, now or when it begins. It is called by whoever changed a mailbox.
+func (c *conn) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.woken = true
+	if c.waiting {
+		c.net.SetReadDeadline(time.Unix(1, 0))
 	}
-	return c.net.SetReadDeadline(time.Now().Add(timeout))
+}
+
+// takeWake is called in front of looking at what has changed.
+func (c *conn) takeWake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.woken = false
 }
 
 func (c *conn) shuttingDown() error {

@@ -16,8 +16,8 @@
 //     blocks; octets of messages are streamed.
 //   - Bad input gets BAD, and the next command is read from where it begins.
 //
-// Goroutines: one accepts for each listener, one serves each connection, and in IDLE (or
-// with NOTIFY, between commands) one more waits for the client's next line.
+// Goroutines: one accepts for each listener, and one serves each connection, in IDLE too: who
+// changes a mailbox ends the read that a listening session waits in.
 //
 // RFC 9051 and 3501, 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3502 (MULTIAPPEND), 3516
 // (BINARY), 3691 (UNSELECT), 4315 (UIDPLUS), 4469 (CATENATE), 4731 (ESEARCH), 4959 (SASL-IR),

@@ -243,19 +243,31 @@ func (a *Account) Generation() uint64 { return a.generation.Load() }
 // Watch tells that something has changed. It carries no data: look again.
 type Watch struct {
 	c chan struct{}
+	f func() // instead of c
 	a *Account
 }
 
 // Watch returns a Watch of all of the account's mailboxes.
 func (a *Account) Watch() *Watch {
-	w := &Watch{make(chan struct{}, 1), a}
+	return a.watch(&Watch{c: make(chan struct{}, 1), a: a})
+}
+
+// WatchFunc is Watch for those who have no goroutine to spare: wake is called when
+// something changed, perhaps by several goroutines at once. It must not block, and must
+// not call the Watch.
+func (a *Account) WatchFunc(wake func()) *Watch {
+	return a.watch(&Watch{f: wake, a: a})
+}
+
+func (a *Account) watch(w *Watch) *Watch {
 	a.watchMu.Lock()
 	a.watches[w] = struct{}{}
 	a.watchMu.Unlock()
 	return w
 }
 
-// C has one wake waiting when something changed since the last receive.
+// C has one wake waiting when something changed since the last receive. A WatchFunc has
+// none.
 func (w *Watch) C() <-chan struct{} { return w.c }
 
 // Close ends the Watch.
@@ -269,6 +281,10 @@ func (w *Watch) Close() {
 func (a *Account) wake() {
 	a.watchMu.Lock()
 	for w := range a.watches {
+		if w.f != nil {
+			w.f()
+			continue
+		}
 		select {
 		case w.c <- struct{}{}:
 		default:
