@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -109,13 +110,32 @@ func (c *cli) explainCommand() *cobra.Command {
 func writeTimeline(w io.Writer, events []admin.Event) {
 	for _, e := range events {
 		var particulars []string
-		for _, key := range slices.Sorted(maps.Keys(e.Attrs)) {
-			if text := fmt.Sprint(e.Attrs[key]); text != "" {
+		for _, key := range slices.SortedFunc(maps.Keys(e.Attrs), byStory) {
+			text := fmt.Sprint(e.Attrs[key])
+			if strings.ContainsAny(text, " =\"") {
+				text = strconv.Quote(text)
+			}
+			if text != "" {
 				particulars = append(particulars, key+"="+text)
 			}
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", e.At.Local().Format("2006-01-02 15:04:05.000"), e.ID, e.What, strings.Join(particulars, " "))
 	}
+}
+
+// story is the order in which a message's particulars are told: who came, how, with what, what was found
+// out, what was decided, where it went. The rest follows.
+const story = " listener peer name helo login tls from to message-id size author spf dkim arc dmarc policy override action why " +
+	"account mailbox uid path dest remote reply next "
+
+func byStory(a, b string) int {
+	place := func(key string) int {
+		if i := strings.Index(story, " "+key+" "); i >= 0 {
+			return i
+		}
+		return len(story)
+	}
+	return cmp.Or(cmp.Compare(place(a), place(b)), cmp.Compare(a, b))
 }
 
 func (c *cli) tlsCommand() *cobra.Command {
