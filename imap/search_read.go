@@ -27,7 +27,16 @@ func (m *candidate) longText(key *searchKey) bool {
 	if err := m.readSummary(); err != nil {
 		return true
 	}
-	return m.summary.Structure.TextSize()+m.summary.Structure.BodyStart >= indexedText
+	return m.summary.Structure.TextSize()+headerSize(m.summary.Structure) >= indexedText
+}
+
+// headerSize is how many octets the headers from p on have.
+func headerSize(p *message.Part) int64 {
+	n := p.BodyStart - p.Start
+	for i := range p.Parts {
+		n += headerSize(&p.Parts[i])
+	}
+	return n
 }
 
 func (m *candidate) readSummary() error {
@@ -152,7 +161,7 @@ func (m *candidate) askContent(key *searchKey) (answer, error) {
 	}
 	f := finder{needle: key.text}
 	if key.op == opText {
-		if err := message.WriteHeaderText(&f, m.header); err != nil && err != errFound {
+		if err := m.summary.Structure.WriteHeaderText(&f, m.content); err != nil && err != errFound {
 			return nope, err
 		}
 		if f.found {

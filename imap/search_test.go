@@ -253,6 +253,8 @@ var searchCases = []struct{ program, want string }{
 	{"TEXT alice@example.org", "1 2"},
 	{"TEXT needleinsignature", ""},
 	{"TEXT x-mark:", "1"},
+	{"TEXT application/pdf", "4"}, // of a part's header
+	{"BODY application/pdf", ""},
 	{"SEEN TEXT e UNDELETED", "1"},
 	{`OR BODY "café" SUBJECT parts`, "2 4"},
 	{"NOT BODY e", ""},

@@ -11,7 +11,7 @@ import (
 // its tags. It holds all that SEARCH's TEXT and BODY look at, up to the limit.
 type SearchText struct {
 	Subject   string
-	Addresses string // From, To, Cc, Bcc, Reply-To, Sender: names and addresses; then the other fields
+	Addresses string // From, To, Cc, Bcc, Reply-To, Sender: names and addresses; then all that WriteHeaderText gives
 	Body      string // as WriteText gives it
 }
 
@@ -24,17 +24,12 @@ func ExtractText(r io.ReaderAt, size int64, limit int) (SearchText, error) {
 	if p.in.err != nil {
 		return SearchText{}, p.in.err
 	}
-	header := make([]byte, min(root.BodyStart, maxHeader))
-	if n, err := r.ReadAt(header, 0); n < len(header) {
-		return SearchText{}, err
-	}
 	var addresses, body strings.Builder
 	addresses.WriteString(e.AddressText())
-	for f := range Fields(header) {
-		if !f.opaque() && !addressField(f.Name) && !f.Is("Subject") {
-			addresses.WriteString(f.Text())
-			addresses.WriteByte('\n')
-		}
+	t := textWriter{w: &addresses, left: int64(limit)}
+	root.headerText(&t, r)
+	if t.flush(); t.err != nil {
+		return SearchText{}, t.err
 	}
 	err := root.writeText(&body, r, int64(limit))
 	return SearchText{
@@ -58,18 +53,33 @@ func (p *Part) writeText(w io.Writer, r io.ReaderAt, limit int64) error {
 	return t.err
 }
 
-// WriteHeaderText writes the fields of a header as a person reads them, a line each.
-// Signatures and keys, which say nothing to a person, are left out.
-func WriteHeaderText(w io.Writer, header []byte) error {
+// WriteHeaderText writes the fields of p's header and of the headers of all parts below as
+// a person reads them, a line each. Signatures and keys, which say nothing to a person,
+// are left out.
+func (p *Part) WriteHeaderText(w io.Writer, r io.ReaderAt) error {
+	t := textWriter{w: w, left: 1 << 62}
+	p.headerText(&t, r)
+	t.flush()
+	return t.err
+}
+
+func (p *Part) headerText(t *textWriter, r io.ReaderAt) {
+	header := make([]byte, min(p.BodyStart-p.Start, maxHeader))
+	if n, err := r.ReadAt(header, p.Start); n < len(header) {
+		t.fail(err)
+	}
 	for f := range Fields(header) {
-		if f.opaque() {
-			continue
+		if t.full() {
+			return
 		}
-		if _, err := io.WriteString(w, f.Text()+"\n"); err != nil {
-			return err
+		if !f.opaque() {
+			t.string(f.Text())
+			t.newLine()
 		}
 	}
-	return nil
+	for i := range p.Parts {
+		p.Parts[i].headerText(t, r)
+	}
 }
 
 // Text is the whole field, decoded: "Name: value".
@@ -87,14 +97,6 @@ func (f Field) opaque() bool { return SignatureField(strings.ToLower(f.Name)) }
 func SignatureField(name string) bool {
 	switch name {
 	case "dkim-signature", "x-google-dkim-signature", "arc-seal", "arc-message-signature", "autocrypt":
-		return true
-	}
-	return false
-}
-
-func addressField(name string) bool {
-	switch strings.ToLower(name) {
-	case "from", "to", "cc", "bcc", "reply-to", "sender":
 		return true
 	}
 	return false
