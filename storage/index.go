@@ -334,15 +334,11 @@ func (a *Account) tryFlush(ctx context.Context) bool {
 	return err == nil
 }
 
-// flush writes all changes to the index. It must not be called with a mailbox's lock
-// held. After an error they still wait.
+// flush writes all changes to the index. It takes no mailbox's lock. After an error they
+// still wait.
 func (a *Account) flush(ctx context.Context) error {
 	a.flushMu.Lock()
 	defer a.flushMu.Unlock()
-	return a.flushLocked(ctx)
-}
-
-func (a *Account) flushLocked(ctx context.Context) error {
 	db := a.db.Load()
 	err := a.flushOnce(ctx, db)
 	if err != nil && ctx.Err() == nil && a.healed(db, err) {

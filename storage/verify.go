@@ -131,13 +131,10 @@ func (v *verifier) order() {
 	}
 }
 
-// index compares what the index has with the table. Of an operation that ended since the
-// flush it may not know yet.
+// index compares what the index has with the table, which the lock holds still.
 func (v *verifier) index(ctx context.Context) error {
 	m, s := v.m, v.m.snap.Load()
-	m.a.flushMu.Lock()
-	defer m.a.flushMu.Unlock()
-	if err := m.a.flushLocked(ctx); err != nil {
+	if err := m.a.flush(ctx); err != nil {
 		return err
 	}
 	flags := newFlagSets(m.info.Keywords)

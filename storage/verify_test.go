@@ -1,0 +1,87 @@
+package storage
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"facteur/storage/sqlite"
+)
+
+func TestVerifyFindsWhatIsWrong(t *testing.T) {
+	for want, hurt := range map[string]func(t *testing.T, a *Account, m *Mailbox) error{
+		"there is no such file": func(t *testing.T, a *Account, m *Mailbox) error {
+			return os.Remove(fileOf(t, m, 1))
+		},
+		"that the table doesn't know": func(t *testing.T, a *Account, m *Mailbox) error {
+			return os.WriteFile(filepath.Join(a.path, "cur", "stray"), nil, 0o600)
+		},
+		"octets, the table says": func(t *testing.T, a *Account, m *Mailbox) error {
+			return os.Truncate(fileOf(t, m, 1), 3)
+		},
+		"the index has another row": func(t *testing.T, a *Account, m *Mailbox) error {
+			other := m.Snapshot().changed([]int{0}, func(_ int, r *rec) { r.internal++ })
+			return a.db.Load().Write(t.Context(), func(tx *sqlite.Tx) error {
+				_, err := tx.Exec("UPDATE chunk SET data=?", other.chunks[0].appendBlob(nil))
+				return err
+			})
+		},
+		"damaged row": func(t *testing.T, a *Account, m *Mailbox) error {
+			return a.db.Load().Write(t.Context(), func(tx *sqlite.Tx) error {
+				_, err := tx.Exec("UPDATE chunk SET data=x'01020304050607080910'")
+				return err
+			})
+		},
+		"bound": func(t *testing.T, a *Account, m *Mailbox) error { m.info.UIDBound = 1; return nil },
+		"quota": func(t *testing.T, a *Account, m *Mailbox) error { m.counted.Messages++; return nil },
+	} {
+		t.Run(want, func(t *testing.T) {
+			a := newAccount(t)
+			deliver(t, a, text(1))
+			deliver(t, a, text(2))
+			m := box(t, a, "INBOX")
+			mustAgree(t, a)
+			if err := hurt(t, a, m); err != nil {
+				t.Fatal(err)
+			}
+			problems, err := a.Verify(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, p := range problems {
+				if strings.Contains(p.What, want) {
+					return
+				}
+			}
+			t.Errorf("found %+v", problems)
+		})
+	}
+}
+
+func TestRebuildChangesNothing(t *testing.T) {
+	a := newAccount(t)
+	fill(t, a)
+	before := state(t, a)
+	err := a.db.Load().Write(t.Context(), func(tx *sqlite.Tx) error {
+		if _, err := tx.Exec("DELETE FROM detail"); err != nil {
+			return err
+		}
+		_, err := tx.Exec("UPDATE chunk SET data=x'00'")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := state(t, a); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+	mustAgree(t, a)
+	m := box(t, a, "INBOX")
+	if _, complete, err := m.Vanished(t.Context(), 1); err != nil || complete {
+		t.Error("what vanished before the rebuild is not known, but said to be", err)
+	}
+}
