@@ -24,15 +24,15 @@ import (
 type child struct {
 	t     *testing.T
 	cmd   *exec.Cmd
-	ports struct{ MX string }
+	ports struct{ MX, IMAPS string }
 	out   *lockedBuffer
 }
 
 // startChild returns when the demo has said where it listens and takes connections there.
-func startChild(t *testing.T, dir string, shift int) *child {
+func startChild(t *testing.T, dir string, shift int, more ...string) *child {
 	t.Helper()
 	c := &child{t: t, out: &lockedBuffer{}}
-	c.cmd = exec.Command(os.Args[0], "demo", "--json", "--quiet", "--dir", dir, "--shift", fmt.Sprint(shift), "--check-senders=false")
+	c.cmd = exec.Command(os.Args[0], append([]string{"demo", "--json", "--quiet", "--dir", dir, "--shift", fmt.Sprint(shift)}, more...)...)
 	c.cmd.Env = append(os.Environ(), "FACTEUR_TEST_MAIN=1")
 	c.cmd.Stderr = c.out
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -111,7 +111,7 @@ func TestKillUnderLoadLosesAndDoublesNothing(t *testing.T) {
 	var mu sync.Mutex
 	acknowledged, begun := map[string]bool{}, map[string]bool{}
 	for round := range 20 {
-		c := startChild(t, dir, shift)
+		c := startChild(t, dir, shift, "--check-senders=false")
 		var senders sync.WaitGroup
 		for i := range 8 {
 			senders.Go(func() {
@@ -137,7 +137,7 @@ func TestKillUnderLoadLosesAndDoublesNothing(t *testing.T) {
 		t.Fatalf("only %d messages were acknowledged: that is no load", len(acknowledged))
 	}
 
-	c := startChild(t, dir, shift) // sweeps what the dead have left
+	c := startChild(t, dir, shift, "--check-senders=false") // sweeps what the dead have left
 	client, err := admin.Dial(context.Background(), dir)
 	if err != nil {
 		t.Fatal(err)
