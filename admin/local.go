@@ -190,6 +190,9 @@ func (l *Local) SetQuota(ctx context.Context, q Quota) (None, error) {
 	if q.Messages >= 0 {
 		a.QuotaMessage = q.Messages
 	}
+	if q.SendPerDay >= 0 {
+		a.SendPerDay = int(q.SendPerDay)
+	}
 	return None{}, l.Directory.UpdateAccount(ctx, a)
 }
 

@@ -95,6 +95,8 @@ type Quota struct {
 	Name     string `json:"name"`
 	Bytes    int64  `json:"bytes"`
 	Messages int64  `json:"messages"`
+	// What the account may send in a day; 0: as configured for all.
+	SendPerDay int64 `json:"send_per_day"`
 }
 
 // AppPassword is a generated secret for one device.

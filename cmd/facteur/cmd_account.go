@@ -99,12 +99,19 @@ func (c *cli) accountShow() *cobra.Command {
 					return err
 				}
 				return c.show(account, func(w io.Writer) {
-					fmt.Fprintf(w, "account\t%s\nstate\t%s\ncreated\t%s\nmessages\t%d\nsize\t%s\nquota\t%s\nmail\t%s\n",
-						account.Name, state(account.Disabled), stamp(account.Created), account.Messages, humanSize(account.Bytes), humanQuota(account), account.Path)
+					fmt.Fprintf(w, "account\t%s\nstate\t%s\ncreated\t%s\nmessages\t%d\nsize\t%s\nquota\t%s\nsends a day\t%s\nmail\t%s\n",
+						account.Name, state(account.Disabled), stamp(account.Created), account.Messages, humanSize(account.Bytes), humanQuota(account), humanSends(account), account.Path)
 				})
 			})
 		},
 	}
+}
+
+func humanSends(a admin.Account) string {
+	if a.SendPerDay == 0 {
+		return "as configured"
+	}
+	return fmt.Sprint(a.SendPerDay, " messages")
 }
 
 func (c *cli) accountPassword() *cobra.Command {
@@ -165,11 +172,11 @@ func (c *cli) accountRemove() *cobra.Command {
 
 func (c *cli) accountQuota() *cobra.Command {
 	var bytes string
-	var messages int64
+	var messages, sends int64
 	cmd := &cobra.Command{
-		Use: "quota ADDRESS", Short: "Limit an account's mail", Args: args(cobra.ExactArgs(1)),
+		Use: "quota ADDRESS", Short: "Limit what an account keeps and sends", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			q := admin.Quota{Name: a[0], Bytes: -1, Messages: messages}
+			q := admin.Quota{Name: a[0], Bytes: -1, Messages: messages, SendPerDay: sends}
 			if bytes != "" {
 				var size Size
 				if err := size.UnmarshalText([]byte(bytes)); err != nil {
@@ -177,8 +184,8 @@ func (c *cli) accountQuota() *cobra.Command {
 				}
 				q.Bytes = int64(size)
 			}
-			if q.Bytes < 0 && q.Messages < 0 {
-				return usage("give --bytes, --messages or both; 0 means no limit")
+			if q.Bytes < 0 && q.Messages < 0 && q.SendPerDay < 0 {
+				return usage("give --bytes, --messages or --send-per-day")
 			}
 			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
 				if _, err := s.SetQuota(ctx, q); err != nil {
@@ -190,6 +197,7 @@ func (c *cli) accountQuota() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&bytes, "bytes", "", "`size` such as 10GB; 0: no limit")
 	cmd.Flags().Int64Var(&messages, "messages", -1, "`number` of messages; 0: no limit")
+	cmd.Flags().Int64Var(&sends, "send-per-day", -1, "`number` of messages; 0: as configured for all")
 	return cmd
 }
 

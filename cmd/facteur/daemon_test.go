@@ -74,11 +74,7 @@ func TestMXRefusesForgeryRelayAndStrangersToIt(t *testing.T) {
 
 func TestSubmissionReachesSinkSignedByBothKeys(t *testing.T) {
 	d := startDaemon(t, elsewhere)
-	c := d.SMTP(serviceSubmissions)
-	c.Send("EHLO laptop")
-	c.Want("250 ")
-	c.Send("AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00ben@example.org\x00"+testPassword)))
-	c.Want("235")
+	c := d.submit("ben@example.org")
 	c.mail("ben@example.org", []string{"carol@elsewhere.test", "ann@example.org"},
 		"From: Ben <ben@example.org>\r\nTo: carol@elsewhere.test\r\nBcc: ann@example.org\r\nSubject: Re: Bonjour\r\n\r\nIt does.")
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
 	"net"
@@ -163,6 +164,17 @@ func (d *testDaemon) SMTP(s service) *lineClient {
 	d.t.Cleanup(func() { conn.Close() })
 	c := newLineClient(d.t, conn)
 	c.Want("220 " + d.cfg.Hostname)
+	return c
+}
+
+// submit logs in as an account.
+func (d *testDaemon) submit(account string) *lineClient {
+	d.t.Helper()
+	c := d.SMTP(serviceSubmissions)
+	c.Send("EHLO laptop")
+	c.Want("250 ")
+	c.Send("AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00"+account+"\x00"+testPassword)))
+	c.Want("235")
 	return c
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -25,11 +24,7 @@ func TestDKIMRotatesInTwoSteps(t *testing.T) {
 	}
 	selectors := func() string {
 		t.Helper()
-		c := d.SMTP(serviceSubmissions)
-		c.Send("EHLO laptop")
-		c.Want("250 ")
-		c.Send("AUTH PLAIN %s", base64.StdEncoding.EncodeToString([]byte("\x00ben@example.org\x00"+testPassword)))
-		c.Want("235")
+		c := d.submit("ben@example.org")
 		c.mail("ben@example.org", []string{"carol@elsewhere.test"}, "From: ben@example.org\r\n\r\nx")
 		var found []string
 		for word := range strings.FieldsSeq(d.take("ann@example.org", "Sink")) {
