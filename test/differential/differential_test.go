@@ -131,7 +131,9 @@ func fetch(r *raw, n int, item string) string {
 	for _, line := range untagged {
 		if strings.HasPrefix(line, fmt.Sprintf("* %d FETCH ", n)) {
 			if item == "RFC822.TEXT" { // it sets \Seen, and where FLAGS stands is nobody's business
-				line = strings.Replace(strings.Replace(line, "FLAGS (\\Seen \\Recent) ", "", 1), " FLAGS (\\Seen \\Recent)", "", 1)
+				for _, flags := range []string{"FLAGS (\\Seen \\Recent)", "FLAGS (\\Seen)"} {
+					line = strings.Replace(strings.Replace(line, flags+" ", "", 1), " "+flags, "", 1)
+				}
 			}
 			// \Recent is a matter of which session came first.
 			return strings.Replace(normalize(line), " \\Recent", "", 1)
