@@ -94,7 +94,21 @@ func (h *Smarthost) send(ctx context.Context, d *delivery, ses *session, key str
 	h.s.use(ctx, d, ses, key)
 }
 
+// errUpgrade: STARTTLS did not work.
+var errUpgrade = fmt.Errorf("%w: STARTTLS failed", errTLS)
+
+// connect opens a session. With TLSMay a failed STARTTLS costs the connection and a second one is made in
+// the clear, as with an MX.
 func (h *Smarthost) connect(ctx context.Context) (*session, error) {
+	ses, err := h.attempt(ctx, h.cfg.TLS)
+	if h.cfg.TLS == TLSMay && errors.Is(err, errUpgrade) && ctx.Err() == nil {
+		h.s.cfg.Log.Info("TLS failed, sending in the clear", "host", h.cfg.Host, "error", err)
+		return h.attempt(ctx, TLSNone)
+	}
+	return ses, err
+}
+
+func (h *Smarthost) attempt(ctx context.Context, mode TLSMode) (*session, error) {
 	conn, err := h.dial(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", h.cfg.Host, err)
@@ -102,7 +116,7 @@ func (h *Smarthost) connect(ctx context.Context) (*session, error) {
 	ses := newSession(conn, h.cfg.Host, h.s.cfg.Timeouts, h.s.cfg.Now())
 	undo := ses.interruptible(ctx)
 	defer undo()
-	if err := h.open(ctx, ses); err != nil {
+	if err := h.open(ctx, ses, mode); err != nil {
 		ses.close()
 		return nil, err
 	}
@@ -119,9 +133,9 @@ func (h *Smarthost) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // open brings the session to where MAIL may be said.
-func (h *Smarthost) open(ctx context.Context, ses *session) error {
+func (h *Smarthost) open(ctx context.Context, ses *session, mode TLSMode) error {
 	hello := h.s.cfg.Hello
-	if h.cfg.TLS == TLSImplicit {
+	if mode == TLSImplicit {
 		var verified bool
 		if err := ses.handshake(ctx, h.s.clientConfig(h.cfg.Host, true, &verified)); err != nil {
 			return fmt.Errorf("%w: %w", errTLS, err)
@@ -132,9 +146,9 @@ func (h *Smarthost) open(ctx context.Context, ses *session) error {
 		return err
 	}
 	switch {
-	case h.cfg.TLS == TLSStart, h.cfg.TLS == TLSMay && ses.has("STARTTLS"):
-		if err := ses.upgrade(ctx, h.s, h.cfg.TLS == TLSStart); err != nil {
-			return fmt.Errorf("%w: %w", errTLS, err)
+	case mode == TLSStart, mode == TLSMay && ses.has("STARTTLS"):
+		if err := ses.upgrade(ctx, h.s, mode == TLSStart); err != nil {
+			return fmt.Errorf("%w: %w", errUpgrade, err)
 		}
 	}
 	if h.cfg.User == "" {

@@ -20,10 +20,12 @@ import (
 func relay(t *testing.T, cfg SmarthostConfig, serve func(conn net.Conn) error) mta.Result {
 	t.Helper()
 	tlsConfig, pool := certificate(t, "relay.test")
-	done := make(chan error, 1)
+	done := make(chan error, 2)
+	dials := 0
 	s := New(Config{Resolver: &zone{four: map[string][]string{"relay.test": {"192.0.2.9"}}}, Hello: "home.test", Roots: pool,
 		Dial: func(_ context.Context, _, address string) (net.Conn, error) {
 			ours, theirs := net.Pipe()
+			dials++
 			go func() {
 				conn := theirs
 				if cfg.TLS == TLSImplicit {
@@ -39,8 +41,10 @@ func relay(t *testing.T, cfg SmarthostConfig, serve func(conn net.Conn) error) m
 	m.Env.MailFrom = parse(t, "a@home.test")
 	result := s.Smarthost(cfg).Deliver(context.Background(), m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
 	s.Close()
-	if err := <-done; err != nil {
-		t.Error(err)
+	for range dials {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
 	}
 	return result
 }
@@ -69,6 +73,33 @@ func TestSmarthostLogin(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := relay(t, SmarthostConfig{TLS: tt.mode, User: "alice", Password: "secret"}, func(conn net.Conn) error { return tt.say.play(conn, nil) })
+			if got := resultText(r); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// A relay that is to have TLS if it can gets the mail when its TLS is broken, and the password never.
+func TestSmarthostBrokenTLS(t *testing.T) {
+	first := script{"S: 220 relay", "C: EHLO home.test", "S: 250-relay.test", "S: 250-AUTH PLAIN", "S: 250 STARTTLS", "C: STARTTLS", "S: 220 go"}
+	for _, tt := range []struct {
+		name, user string
+		again      script
+		want       string
+	}{
+		{"open relay", "", append(script{"S: 220 relay", "C: EHLO home.test", "S: 250-relay.test", "S: 250 STARTTLS"}, afterLogin...), "relay.test: relayed"},
+		{"with a password", "alice", script{"S: 220 relay", "C: EHLO home.test", "S: 250-relay.test", "S: 250-AUTH PLAIN", "S: 250 STARTTLS", "C: QUIT", "S: 221 bye"}, "451 4.7.5 unreachable"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			connections := 0
+			r := relay(t, SmarthostConfig{TLS: TLSMay, User: tt.user, Password: "secret"}, func(conn net.Conn) error {
+				if connections++; connections > 1 {
+					return tt.again.play(conn, nil)
+				}
+				_ = first.play(conn, nil) // it ends in our ClientHello
+				return nil
+			})
 			if got := resultText(r); !strings.HasPrefix(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

@@ -164,7 +164,7 @@ func TestNeomuttOnTheMaildir(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.neomutt(filepath.Join(d.dir, "mail", "demo.test", "bob"), "<first-entry><flag-message><sync-mailbox><quit>", "set mbox_type=Maildir")
+	d.neomutt(filepath.Join(d.dir, "mail", "demo.test", "bob"), "<first-entry><flag-message><sync-mailbox><quit>", "set mbox_type=Maildir", "set folder="+filepath.Join(d.dir, "mail", "demo.test", "bob"))
 	deadline := time.Now().Add(10 * time.Second)
 	for {
 		found, err := c.UIDSearch(&imap.SearchCriteria{Flag: []imap.Flag{imap.FlagFlagged}}, nil).Wait()

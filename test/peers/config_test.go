@@ -104,7 +104,6 @@ out:
   port = %[3]d
   allow_localhost
   hosts_try_chunking = *
-  tls_try_verify_hosts =
 begin retry
 * * F,1h,5s
 `, p.data, p.port, p.ours)}

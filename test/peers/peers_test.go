@@ -107,11 +107,11 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 	log := create(t, filepath.Join(p.data, "stdout"))
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := exec.Command("sh", "-c", "tail -n 40 "+p.data+"/stdout "+p.data+"/*log* "+dir+"/demo.log 2>/dev/null").CombinedOutput()
+			out, _ := exec.Command("sh", "-c", "tail -n 40 -v "+p.data+"/stdout "+p.data+"/*log* "+dir+"/demo.log 2>/dev/null").CombinedOutput()
 			t.Logf("%s said:\n%s", p.name, out)
 		}
 	})
-	cert := "openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=localhost -keyout /etc/peer.key -out /etc/peer.pem 2>/dev/null; chmod 644 /etc/peer.pem; mkdir -p $data/box; chown mail:mail $data/box\n"
+	cert := "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=localhost -keyout /etc/peer.key -out /etc/peer.pem 2>/dev/null; chmod 644 /etc/peer.pem; mkdir -p $data/box; chown mail:mail $data/box\n"
 	cmd := s.Command(t.Context(), "sh", "-c", "data="+p.data+"\n"+cert+p.start)
 	cmd.Stdout, cmd.Stderr = log, log
 	run(t, cmd)

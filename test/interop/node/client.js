@@ -15,6 +15,7 @@ async function main() {
     await alice.connect();
     const lock = await alice.getMailboxLock('INBOX');
     const exists = new Promise((resolve) => alice.once('exists', resolve));
+    const idle = alice.idle();
     const sent = await transport.sendMail({
         from: 'Bob <bob@demo.test>', to: 'alice@demo.test', subject: 'Ünïcode from nodemailer', text: 'plain text', html: '<p>rich text</p>',
         attachments: [{ filename: 'notes.txt', content: 'attached words' }]
@@ -23,7 +24,10 @@ async function main() {
     const event = await exists;
     assert.strictEqual(event.path, 'INBOX');
 
+    // The next command ends IDLE.
+
     const uids = await alice.search({ subject: 'Ünïcode' }, { uid: true });
+    await idle;
     assert.strictEqual(uids.length, 1);
     const msg = await alice.fetchOne(String(uids[0]), { envelope: true, bodyStructure: true, flags: true, source: true, threadId: true }, { uid: true });
     assert.strictEqual(msg.envelope.subject, 'Ünïcode from nodemailer');
