@@ -86,7 +86,7 @@ func (s *session) enable(_ context.Context, _ *request) error {
 	enabled := "* ENABLED"
 	for _, name := range names {
 		if s.enableOne(name) {
-			enabled += " " + name
+			enabled += " " + canonical(name)
 		}
 	}
 	s.out.printf("%s\r\n", enabled)
@@ -120,6 +120,14 @@ func (s *session) enableOne(name string) bool {
 		s.tellHighest()
 	}
 	return true
+}
+
+// canonical spells a capability as CAPABILITY does.
+func canonical(name string) string {
+	if name == "IMAP4REV2" {
+		return "IMAP4rev2"
+	}
+	return name
 }
 
 // useCondstore switches CONDSTORE on at its first use (RFC 7162 3.1).

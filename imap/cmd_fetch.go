@@ -333,14 +333,14 @@ func (f *fetcher) write(m *fetchMessage, summary *message.Summary, pieces []piec
 	utf8OK := f.utf8 || f.rev2
 	f.out.hold()
 	b := f.openFetch(f.out.buf, m.pos, m.entry.UID)
-	sep := false
-	flagged := false
+	sep, flagged, sequenced := false, false, false
 	for i, item := range f.items {
 		if sep {
 			b = append(b, ' ')
 		}
 		sep = true
 		flagged = flagged || item.attr == attrFlags
+		sequenced = sequenced || item.attr == attrModSeq
 		if index, streamed := item.needs(); streamed {
 			b = appendContentName(b, item, utf8OK)
 			b = append(b, ' ')
@@ -355,7 +355,7 @@ func (f *fetcher) write(m *fetchMessage, summary *message.Summary, pieces []piec
 		b = append(b, " FLAGS "...)
 		b = f.appendFlags(b, m.entry)
 	}
-	if m.marked && f.condstore {
+	if m.marked && f.condstore && !sequenced { // RFC 7162 3.1
 		b = appendModSeq(b, m.entry.ModSeq)
 	}
 	f.out.buf = append(b, ")\r\n"...)

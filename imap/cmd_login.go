@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"time"
 
 	"facteur/auth"
 )
@@ -134,7 +135,7 @@ func (s *session) enter(ctx context.Context, r *request, login *auth.Login) erro
 		login.Release()
 		return no("LIMIT", "Too many connections of this user")
 	}
-	s.login, s.acct, s.state = login, acct, authenticated
+	s.login, s.acct, s.state, s.deadline = login, acct, authenticated, time.Time{}
 	s.noCaps = s.srv.cfg.NoCaps(login.Account)
 	s.log.Info("imap: login", "account", login.Account, "app", login.AppPassword, "tls", s.tls != nil)
 	r.okCode = "CAPABILITY " + strings.Join(s.capabilities(), " ")
@@ -151,7 +152,7 @@ func (s *session) unauthenticate(_ context.Context, _ *request) error {
 	s.srv.loggedOut(s.conn)
 	s.close()
 	*s = session{conn: s.conn, state: notAuthenticated}
-	s.started = s.srv.cfg.Now()
+	s.deadline = time.Now().Add(s.srv.cfg.LoginTimeout)
 	return nil
 }
 

@@ -28,7 +28,6 @@ type conn struct {
 	addr    netip.Addr
 	log     *slog.Logger
 	account string // guarded by Server.mu
-	started time.Time
 
 	src      io.Reader // net, or the inflater over it
 	inflater *deflate.Reader
@@ -38,7 +37,9 @@ type conn struct {
 	dec      *wire.Decoder
 	out      output
 
-	readTimeout time.Duration
+	// deadline is when a client that hasn't logged in has to be gone, however slowly it
+	// goes on sending.
+	deadline time.Time
 
 	mu      sync.Mutex
 	waiting bool // for the client's next line: then wake and interrupt end the read
@@ -61,7 +62,7 @@ const (
 )
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, net: nc, started: s.cfg.Now()}
+	c := &conn{srv: s, net: nc, deadline: time.Now().Add(s.cfg.LoginTimeout)}
 	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
 		c.addr = a.Addr().Unmap()
 	}
@@ -76,7 +77,10 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (c *conn) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer func() { c.net.Close() }()
+	defer func() {
+		c.net.Close()
+		c.out.release()
+	}()
 	if t, ok := c.net.(*tls.Conn); ok {
 		if err := c.handshake(ctx, t); err != nil {
 			c.log.Info("imap: TLS handshake failed", "err", err)
@@ -127,10 +131,18 @@ func (c *conn) Read(p []byte) (int, error) {
 		p[0] = c.first[0]
 		return 1, nil
 	}
-	if err := c.net.SetReadDeadline(time.Now().Add(c.readTimeout)); err != nil {
+	if err := c.net.SetReadDeadline(c.cap(time.Now().Add(commandTimeout))); err != nil {
 		return 0, err
 	}
 	return c.src.Read(p)
+}
+
+// cap returns t, or the deadline where that comes first.
+func (c *conn) cap(t time.Time) time.Time {
+	if !c.deadline.IsZero() && c.deadline.Before(t) {
+		return c.deadline
+	}
+	return t
 }
 
 // wait returns when the first octet of a line has come.
@@ -138,7 +150,7 @@ func (c *conn) wait(timeout time.Duration) error {
 	if ready, err := c.settle(); ready || err != nil {
 		return err
 	}
-	until := time.Now().Add(timeout)
+	until := c.cap(time.Now().Add(timeout))
 	for {
 		if err := c.waitUntil(until); err != errWoken {
 			return err
@@ -253,7 +265,6 @@ func (c *conn) unpark() {
 	c.br = c.srv.readers.Get().(*bufio.Reader)
 	c.br.Reset(c)
 	c.dec.Reset(c.br)
-	c.readTimeout = commandTimeout
 }
 
 // askLiteral sends a continuation request (RFC 9051 7.6).

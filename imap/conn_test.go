@@ -299,3 +299,18 @@ func TestMessageLimit(t *testing.T) {
 		t.Errorf("APPEND: %s", tagged)
 	}
 }
+
+// A client that sends an octet now and then holds no place before login for long.
+func TestDrippingStrangerIsCutOff(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.LoginTimeout = 100 * time.Millisecond })
+	c := h.dial()
+	go func() {
+		for {
+			if _, err := io.WriteString(c.nc, "x"); err != nil {
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	c.ended()
+}

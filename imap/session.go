@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"facteur/auth"
 	"facteur/imap/wire"
@@ -57,7 +58,6 @@ func (s *session) close() {
 	if s.login != nil {
 		s.login.Release()
 	}
-	s.out.release()
 }
 
 // maxErrors is how many bad commands in a row end a session.
@@ -84,7 +84,7 @@ func (s *session) run(ctx context.Context) error {
 func (s *session) awaitCommand(ctx context.Context) error {
 	timeout := s.srv.cfg.IdleTimeout
 	if s.state == notAuthenticated {
-		timeout = s.srv.cfg.LoginTimeout - s.srv.cfg.Now().Sub(s.started)
+		timeout = time.Until(s.deadline)
 	}
 	if s.state != notAuthenticated && s.notifying != nil {
 		return s.listen(ctx, timeout, s.reportNotify)
