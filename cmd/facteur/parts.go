@@ -31,6 +31,7 @@ type Deps struct {
 	Now      func() time.Time
 	Resolver *dns.Resolver
 	Dial     remote.DialFunc // nil: the network
+	Roots    *x509.CertPool  // whom remote servers' certificates are believed from; nil: as the system does
 
 	// Listeners are open already (serve opens them as root); nil: opened by New.
 	Listeners listeners

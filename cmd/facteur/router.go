@@ -33,7 +33,7 @@ type router struct {
 func newRouter(cfg Config, deps Deps, p *parts) (*router, error) {
 	r := &router{directory: p.directory}
 	out := remote.Config{
-		Log: p.log, Now: deps.Now, Resolver: p.resolver, Hello: cfg.Hostname, Dial: deps.Dial,
+		Log: p.log, Now: deps.Now, Resolver: p.resolver, Hello: cfg.Hostname, Dial: deps.Dial, Roots: deps.Roots,
 		SelfNames: []string{cfg.Hostname}, SelfAddrs: cfg.site().Addresses,
 	}
 	for _, a := range cfg.Queue.Source {
@@ -46,7 +46,7 @@ func newRouter(cfg Config, deps Deps, p *parts) (*router, error) {
 	var err error
 	out.STS, err = remote.NewSTS(remote.STSConfig{
 		Log: p.log, Now: deps.Now, Resolver: p.resolver, Dir: filepath.Join(cfg.Data, "mta-sts"),
-		Fetch: remote.HTTPSFetch(remote.FetchConfig{Resolver: p.resolver, Dial: deps.Dial, Now: deps.Now}),
+		Fetch: remote.HTTPSFetch(remote.FetchConfig{Resolver: p.resolver, Dial: deps.Dial, Roots: deps.Roots, Now: deps.Now}),
 	})
 	if err != nil {
 		return nil, err

@@ -36,6 +36,9 @@ func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*sessio
 	}
 	outcome := TLSOutcome{Host: h.name, Policy: policy.source}
 	err = s.secure(ctx, ses, policy, &outcome)
+	if policy.report && outcome.Fault != "" {
+		s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", h.name, "error", outcome.Fault)
+	}
 	switch {
 	case err == nil:
 		s.remember(outcome)
@@ -43,7 +46,7 @@ func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*sessio
 	case policy.level == tlsVerify:
 		ses.close()
 		s.remember(outcome)
-		return nil, fmt.Errorf("%w: %w", errTLS, err)
+		return nil, fmt.Errorf("%w (%s): %w", errTLS, policy.source, err)
 	case ctx.Err() != nil:
 		ses.close()
 		return nil, err
@@ -89,9 +92,6 @@ func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy, out
 	outcome.TLS = ses.tls
 	if err != nil {
 		outcome.Fault = err.Error()
-		if policy.report {
-			s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", ses.host, "error", err)
-		}
 		if errors.Is(err, errNoSTARTTLS) && policy.level == tlsMay && !ses.broken {
 			return nil // 454: refused before anything was spoilt, go on in the clear
 		}
@@ -99,9 +99,6 @@ func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy, out
 	}
 	if !ses.strict {
 		outcome.Fault = "certificate not verified"
-		if policy.report {
-			s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", ses.host, "err", outcome.Fault)
-		}
 	}
 	return nil
 }
