@@ -66,7 +66,7 @@ func (c *cli) quickstart(ctx context.Context, address string, o quickstartOption
 	if done.Data, err = filepath.Abs(done.Data); err != nil {
 		return err
 	}
-	cfg, err := writeConfig(done.Config, o.hostname, done.Data)
+	cfg, err := writeConfig(done.Config, o.hostname, domain, done.Data)
 	if err != nil {
 		return err
 	}
@@ -94,11 +94,12 @@ func guessHostname(domain string) string {
 }
 
 // writeConfig writes the template with what is known, and reads it back.
-func writeConfig(path, hostname, data string) (Config, error) {
+func writeConfig(path, hostname, domain, data string) (Config, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return Config{}, fmt.Errorf("write configuration: %w", err)
 	}
 	text := bytes.Replace(configTemplate, []byte(`hostname = "mail.example.org"`), fmt.Appendf(nil, "hostname = %q", hostname), 1)
+	text = bytes.Replace(text, []byte("#hosts = []"), fmt.Appendf(nil, "hosts = [%q, %q, %q]", "mta-sts."+domain, "autoconfig."+domain, "autodiscover."+domain), 1)
 	if data != DefaultConfig().Data {
 		text = bytes.Replace(text, []byte(`#data = "/var/lib/facteur"`), fmt.Appendf(nil, "data = %q", data), 1)
 	}

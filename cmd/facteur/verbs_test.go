@@ -11,6 +11,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,6 +113,9 @@ func TestQuickstartMakesAllThatServeNeeds(t *testing.T) {
 	facteur(t, exitExists, "quickstart", "you@example.org", "--config", config, "--data", data)
 	if out := facteur(t, exitOK, "--config", config, "account", "list"); !strings.Contains(out, "you@example.org") {
 		t.Errorf("accounts: %s", out)
+	}
+	if cfg, err := LoadConfig(config); err != nil || !slices.Contains(cfg.TLS.Hosts, "mta-sts.example.org") {
+		t.Errorf("no certificate for our MTA-STS policy: %v, %v", cfg.TLS.Hosts, err)
 	}
 	facteur(t, exitUsage, "quickstart", "nobody")
 }
