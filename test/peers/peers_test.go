@@ -115,30 +115,48 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 	cmd := s.Command(t.Context(), "sh", "-c", "data="+p.data+"\n"+cert+p.start)
 	cmd.Stdout, cmd.Stderr = log, log
 	run(t, cmd)
-	demo := exec.Command(bin, "demo", "--dir", filepath.Join(dir, "facteur"), "--shift", fmt.Sprint(shift), "--plain-auth",
-		"--route", fmt.Sprintf("%s=127.0.0.1:%d", p.domain, p.port))
+	d := startDemo(t, bin, dir, shift, "--route", fmt.Sprintf("%s=127.0.0.1:%d", p.domain, p.port))
+	d.p = p
+	waitForAnswer(t, fmt.Sprintf("127.0.0.1:%d", p.port))
+	return d
+}
+
+// newDemo is a demo without a peer, and its data folder.
+func newDemo(t *testing.T, bin, dir string) (*pair, string) {
+	t.Helper()
+	return startDemo(t, bin, dir, freePort(t)-2143), filepath.Join(dir, "facteur")
+}
+
+func startDemo(t *testing.T, bin, dir string, shift int, args ...string) *pair {
+	t.Helper()
+	demo := exec.Command(bin, append([]string{"demo", "--dir", filepath.Join(dir, "facteur"), "--shift", fmt.Sprint(shift), "--plain-auth"}, args...)...)
 	demo.Stderr = create(t, filepath.Join(dir, "demo.log"))
 	run(t, demo)
-	d := &pair{p: p, mx: fmt.Sprintf("127.0.0.1:%d", p.ours), sub: fmt.Sprintf("127.0.0.1:%d", 2587+shift), imap: fmt.Sprintf("127.0.0.1:%d", 2143+shift)}
-	for _, addr := range []string{fmt.Sprintf("127.0.0.1:%d", p.port), d.mx, d.imap} {
-		waitFor(t, "an answer of "+addr, func() bool {
-			c, err := net.Dial("tcp", addr)
-			if err != nil {
-				return false
-			}
-			defer c.Close()
-			_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
-			n, _ := c.Read(make([]byte, 1))
-			return n == 1
-		})
-	}
+	d := &pair{mx: fmt.Sprintf("127.0.0.1:%d", 2525+shift), sub: fmt.Sprintf("127.0.0.1:%d", 2587+shift), imap: fmt.Sprintf("127.0.0.1:%d", 2143+shift)}
+	waitForAnswer(t, d.mx)
+	waitForAnswer(t, d.imap)
 	return d
+}
+
+// waitForAnswer waits for a server's greeting.
+func waitForAnswer(t *testing.T, addr string) {
+	t.Helper()
+	waitFor(t, "an answer of "+addr, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		n, _ := c.Read(make([]byte, 1))
+		return n == 1
+	})
 }
 
 // toUs: 8-bit text through the peer's queue to bob.
 func (d *pair) toUs(t *testing.T) {
 	d.inject(t, "sender@"+d.p.domain, "bob@demo.test", letter("sender@"+d.p.domain, "to us", "Gr\xc3\xbc\xc3\x9fe, 8-bit."), nil)
-	msg := d.wait(t, "bob@demo.test", "to us")
+	msg := d.wait(t, "bob@demo.test", "INBOX", "to us")
 	if !strings.Contains(msg, "Gr\xc3\xbc\xc3\x9fe, 8-bit.") {
 		t.Errorf("8-bit text was changed on the way:\n%s", msg)
 	}
@@ -161,7 +179,7 @@ func (d *pair) fromUs(t *testing.T) {
 func (d *pair) large(t *testing.T) {
 	body := strings.Repeat(strings.Repeat("0123456789", 7)+"\r\n", 48<<20/72)
 	d.inject(t, "sender@"+d.p.domain, "bob@demo.test", letter("sender@"+d.p.domain, "large to us", body), nil)
-	if msg := d.wait(t, "bob@demo.test", "large to us"); !strings.Contains(msg, body) {
+	if msg := d.wait(t, "bob@demo.test", "INBOX", "large to us"); !strings.Contains(msg, body) {
 		t.Error("the large message was changed on the way to us")
 	}
 	d.submit(t, "someone@"+d.p.domain, letter("bob@demo.test", "large from us", body), nil)
@@ -174,7 +192,7 @@ func (d *pair) large(t *testing.T) {
 func (d *pair) utf8(t *testing.T) {
 	from := "jos\xc3\xa9@" + d.p.domain
 	d.inject(t, from, "bob@demo.test", "From: "+from+"\r\nTo: bob@demo.test\r\nSubject: utf8 to us\r\nX-Name: \xc3\xbc\r\n\r\ntext\r\n", &smtp.MailOptions{UTF8: true})
-	if msg := d.wait(t, "bob@demo.test", "utf8 to us"); !strings.Contains(msg, "Return-Path: <"+from+">") {
+	if msg := d.wait(t, "bob@demo.test", "INBOX", "utf8 to us"); !strings.Contains(msg, "Return-Path: <"+from+">") {
 		t.Errorf("the reverse-path did not come through:\n%s", msg)
 	}
 	d.submit(t, "\xc3\xbcber@"+d.p.domain, letter("bob@demo.test", "utf8 from us", "text"), &smtp.MailOptions{UTF8: true})
@@ -264,12 +282,12 @@ func letter(from, subject, body string) string {
 	return "From: " + from + "\r\nTo: someone@example.org\r\nSubject: " + subject + "\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + body + "\r\n"
 }
 
-// wait waits for a message in an account's INBOX.
-func (d *pair) wait(t *testing.T, user, subject string) string {
+// wait waits for a message in an account's mailbox.
+func (d *pair) wait(t *testing.T, user, mailbox, subject string) string {
 	t.Helper()
 	var msg string
 	waitFor(t, "the message "+subject, func() bool {
-		for _, m := range d.inbox(t, user) {
+		for _, m := range d.messages(t, user, mailbox) {
 			if strings.Contains(m, "Subject: "+subject+"\r\n") {
 				msg = m
 				return true
@@ -281,10 +299,10 @@ func (d *pair) wait(t *testing.T, user, subject string) string {
 }
 
 func (d *pair) everything(t *testing.T, user string) string {
-	return strings.Join(d.inbox(t, user), "\n")
+	return strings.Join(d.messages(t, user, "INBOX"), "\n")
 }
 
-func (d *pair) inbox(t *testing.T, user string) []string {
+func (d *pair) messages(t *testing.T, user, mailbox string) []string {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.imap)
 	if err != nil {
@@ -295,7 +313,7 @@ func (d *pair) inbox(t *testing.T, user string) []string {
 	if err := c.Login(user, "facteur").Wait(); err != nil {
 		t.Fatal(err)
 	}
-	box, err := c.Select("INBOX", &imap.SelectOptions{ReadOnly: true}).Wait()
+	box, err := c.Select(mailbox, &imap.SelectOptions{ReadOnly: true}).Wait()
 	if err != nil {
 		t.Fatal(err)
 	}
