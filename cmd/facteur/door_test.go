@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
+
+	"facteur/admin"
 )
 
 // listed is what 192.0.2.66 and 192.0.2.1 are on, of lists in various states.
@@ -74,5 +77,39 @@ func TestFirstContactIsRememberedOverARestart(t *testing.T) {
 	d = startDaemonIn(t, d.dir, elsewhere, greylist)
 	if r := d.forge(t, from, envelope, "From: x@x.test\r\n\r\nx"); !strings.HasPrefix(r, "250") {
 		t.Errorf("the second time: %s", r)
+	}
+}
+
+// A domain asks to quarantine what fails: for one recipient at once, for the other when there is room again.
+func TestQuarantineEndsInJunkAlsoThroughTheQueue(t *testing.T) {
+	d := startDaemon(t, `soft.test. IN TXT "v=spf1 -all"
+_dmarc.soft.test. IN TXT "v=DMARC1; p=quarantine"
+`)
+	ctx := context.Background()
+	if _, err := d.service.AddAlias(ctx, admin.Alias{Address: "team@example.org", Targets: []string{"ann@example.org", "ben@example.org"}}); err != nil {
+		t.Fatal(err)
+	}
+	c := d.SMTP(serviceMX)
+	c.Send("EHLO soft.test")
+	c.Want("250 ")
+	c.mail("carol@elsewhere.test", []string{"ben@example.org"}, hello)
+	facteur(t, exitOK, "--data", d.dir, "account", "quota", "ben@example.org", "--messages", "1")
+	reply := c.mail("x@soft.test", []string{"team@example.org"}, "From: x@soft.test\r\nSubject: win\r\n\r\nx")
+	if got := d.waitFor("ann@example.org", "Junk"); !strings.Contains(got, "dmarc=fail") {
+		t.Errorf("ann's:\n%s", got)
+	}
+	facteur(t, exitOK, "--data", d.dir, "account", "quota", "ben@example.org", "--messages", "2")
+	facteur(t, exitOK, "--data", d.dir, "queue", "retry", "--all")
+	d.waitFor("ben@example.org", "Junk")
+	for account, inbox := range map[string]int{"ann@example.org": 0, "ben@example.org": 1} {
+		if n := d.mailboxes(account); n["INBOX"] != inbox || n["Junk"] != 1 {
+			t.Errorf("%s has %v", account, n)
+		}
+	}
+	story := facteur(t, exitOK, "--data", d.dir, "explain", reply[strings.LastIndexByte(reply, ' ')+1:])
+	for _, want := range []string{`why="dmarc quarantine"`, "mailbox=Junk"} {
+		if !strings.Contains(story, want) {
+			t.Errorf("%q is missing:\n%s", want, story)
+		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 //	HAS text, LACKS text   the last of them does or does not hold text, with Go's escapes
 //	ENVELOPE from to,to    of the last of them
 //	JUNK, QUEUED, DIRECT   where it went
+//	NOTIFY list            what each of its recipients wants told
 //	# why
 func TestDialogues(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.smtp")
@@ -194,6 +195,12 @@ func (d *dialogue) expect(word, arg, next string) {
 	case "JUNK":
 		if !last.Junk {
 			d.fail("not junk")
+		}
+	case "NOTIFY":
+		for _, r := range last.Env.To {
+			if r.Notify.String() != arg {
+				d.fail("<%s> has NOTIFY=%s", r.Address, r.Notify)
+			}
 		}
 	case "DIRECT":
 		if last.Queued {

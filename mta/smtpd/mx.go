@@ -26,7 +26,12 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 	if d.Action == Refuse {
 		return d.Reply
 	}
-	m.Junk = d.Action == Quarantine
+	if m.Junk = d.Action == Quarantine; m.Junk {
+		// Nobody is told of what becomes of it, least of all whom it is said to be from.
+		for i := range m.Env.To {
+			m.Env.To[i].Notify = mta.NotifyNever
+		}
+	}
 	if c.s.First != nil && !facts.aligned() {
 		if r := c.s.First.Ask(m.Peer.Addr.Addr(), &m.Env, c.s.Now()); r != nil {
 			return r
@@ -46,10 +51,9 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 	m.Prefix = c.s.appendReceived(m.Prefix, m)
 
 	// Durable for everybody, or said otherwise. Who asked for a report of success gets it from the
-	// queue, which delivers to them; nobody asks for one about junk, least of all whom it is said to
-	// be from.
+	// queue, which delivers to them.
 	direct, reported := m.Env.To, []mta.Recipient(nil)
-	if !m.Junk && !m.Env.MailFrom.IsZero() {
+	if !m.Env.MailFrom.IsZero() {
 		direct, reported = splitReported(m.Env.To)
 	}
 	var results []mta.Result
