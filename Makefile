@@ -4,8 +4,6 @@ TAGS     := sqlite_fts5
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null)
 GOFLAGS  += -tags=$(TAGS)
 FUZZTIME ?= 60s
-# What the interop tests run against Facteur; test/debian installs servers by itself.
-PROGRAMS := swaks curl msmtp isync neomutt python3 util-linux nodejs npm
 
 export GOFLAGS
 export CGO_ENABLED := 1
@@ -27,17 +25,8 @@ lint:
 	go vet ./...
 	go tool staticcheck ./...
 
-# Tests of programs that are missing are skipped and say so: without root, that is all that happens.
 test-programs:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		dpkg -s $(PROGRAMS) >/dev/null 2>&1 || { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PROGRAMS) >/dev/null; } \
-			|| echo "make test: some of $(PROGRAMS) could not be installed; their tests are skipped"; \
-	else \
-		echo "make test: not root on Debian, so nothing is installed; tests of programs that are missing are skipped"; \
-	fi
-	@if command -v npm >/dev/null && [ -f test/interop/node/package-lock.json ] && [ ! -d test/interop/node/node_modules ]; then \
-		(cd test/interop/node && npm ci --silent --no-audit --no-fund) || echo "make test: npm ci failed; the tests with npm's clients are skipped"; \
-	fi
+	@test/install.sh
 
 # Every fuzz target for FUZZTIME, one after the other.
 fuzz:

@@ -3,7 +3,8 @@
 // run in a mount namespace of their own. Nothing outside the overlay's folder changes, no system
 // service is started or stopped, and when the last process ends the mounts are gone.
 //
-// It needs root, Linux with overlayfs, and apt; Open says ErrUnavailable where one is missing.
+// It needs root that may mount, Linux with overlayfs, apt and, the first time, Debian's mirrors;
+// Open says ErrUnavailable where one is missing.
 package debian
 
 import (
@@ -58,10 +59,30 @@ func Open(ctx context.Context, packages ...string) (*Root, error) {
 		return root, nil
 	}
 	os.RemoveAll(root.layer) // of an installation that was broken off
+	if err := probe(ctx); err != nil {
+		return nil, err
+	}
 	if err := root.install(ctx, dir, packages); err != nil {
 		return nil, err
 	}
 	return root, os.WriteFile(done, []byte(strings.Join(packages, "\n")+"\n"), 0o644)
+}
+
+// probe finds out whether this root may mount: in most containers it may not, or not over their own overlay.
+func probe(ctx context.Context) error {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(cache, "facteur-test-probe-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if out, err := overlay(ctx, filepath.Join(dir, "layer"), filepath.Join(dir, "mount"), nil, "true").CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: overlay over /: %w: %s", ErrUnavailable, err, tail(out, 500))
+	}
+	return nil
 }
 
 // install runs apt in the overlay, with a policy-rc.d that forbids every service start.
@@ -73,7 +94,7 @@ install() { apt-get install -y --no-install-recommends "$@"; }
 install "$@" || { apt-get update && install "$@"; }`
 	cmd := overlay(ctx, r.layer, mount, nil, append([]string{"sh", "-c", script, "sh"}, packages...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("install %s: %w\n%s", strings.Join(packages, " "), err, tail(out, 2000))
+		return fmt.Errorf("%w: install %s: %w\n%s", ErrUnavailable, strings.Join(packages, " "), err, tail(out, 2000))
 	}
 	return nil
 }
