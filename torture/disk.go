@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -171,6 +171,8 @@ func fingerprint(user string) (string, error) {
 			return "", err
 		}
 		for _, m := range msgs {
+			// Whom \Recent was shown to is known to the index alone (RFC 3501 2.3.2 lets a server be unsure).
+			m.Flags = slices.DeleteFunc(m.Flags, func(f imap.Flag) bool { return f == "\\Recent" })
 			fmt.Fprintf(&b, "  %d %v %d %s %s\n", m.UID, m.Flags, m.RFC822Size, m.InternalDate.UTC(), m.Envelope.Subject)
 		}
 	}
@@ -240,15 +242,7 @@ func appendBig(text string) error {
 		return err
 	}
 	defer c.Close()
-	cmd := c.Append("INBOX", int64(len(text)), nil)
-	if _, err := io.WriteString(cmd, text); err != nil {
-		return err
-	}
-	if err := cmd.Close(); err != nil {
-		return err
-	}
-	_, err = cmd.Wait()
-	return err
+	return appendTo(c, "INBOX", text)
 }
 
 func expungeAll(l *load) error {

@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 )
@@ -103,21 +105,27 @@ func (l *load) append(ctx context.Context, rnd *rand.Rand) error {
 			return nil
 		}
 		subject := l.ledger.offer(bob, "appended")
-		msg := letter(bob, bob, subject, rnd)
-		cmd := c.Append([]string{"INBOX", "Drafts"}[rnd.IntN(2)], int64(len(msg)), &imap.AppendOptions{Flags: []imap.Flag{imap.FlagSeen}})
-		if _, err := io.WriteString(cmd, msg); err != nil {
-			return err
-		}
-		if err := cmd.Close(); err != nil {
-			return err
-		}
-		if _, err := cmd.Wait(); err != nil {
+		if err := appendTo(c, []string{"INBOX", "Drafts"}[rnd.IntN(2)], letter(bob, bob, subject, rnd), imap.FlagSeen); err != nil {
 			return err
 		}
 		l.ledger.stored(subject)
 		l.done.Add(1)
 	}
 	return nil
+}
+
+// appendTo ends the command whatever happens: a client that has an open one waits for ever.
+func appendTo(c *imapclient.Client, mailbox, msg string, flags ...imap.Flag) error {
+	cmd := c.Append(mailbox, int64(len(msg)), &imap.AppendOptions{Flags: flags})
+	_, err := io.WriteString(cmd, msg)
+	if closeErr := cmd.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	_, err = cmd.Wait()
+	return err
 }
 
 // move moves messages between INBOX and Archive: they may be in the one or the other, never in both.
@@ -193,24 +201,26 @@ func (l *load) rename(ctx context.Context, rnd *rand.Rand) error {
 		return err
 	}
 	defer c.Close()
-	_ = c.Create("Work/One", nil).Wait() // it is there after the first time, under one of its names
-	for ctx.Err() == nil {
-		subject := l.ledger.offer(bob, "renamed")
-		msg := letter(bob, bob, subject, rnd)
-		cmd := c.Append("Work/One", int64(len(msg)), nil)
-		_, err := io.WriteString(cmd, msg)
-		if err == nil {
-			err = cmd.Close()
-		}
-		if err == nil {
-			if _, err = cmd.Wait(); err == nil {
-				l.ledger.stored(subject)
-			}
-		}
-		if err := c.Rename("Work", "Play", nil).Wait(); err != nil && ctx.Err() != nil {
+	if boxes, err := c.List("", "*/One", nil).Collect(); err != nil {
+		return err
+	} else if len(boxes) == 0 {
+		if err := c.Create("Work/One", nil).Wait(); err != nil {
 			return err
 		}
-		if err := c.Rename("Play", "Work", nil).Wait(); err != nil {
+	}
+	for ctx.Err() == nil {
+		subject := l.ledger.offer(bob, "renamed")
+		names := []string{"Work", "Play"}
+		if boxes, err := c.List("", "Play", nil).Collect(); err != nil {
+			return err
+		} else if len(boxes) > 0 { // the server died between the two
+			slices.Reverse(names)
+		}
+		if err := appendTo(c, names[0]+"/One", letter(bob, bob, subject, rnd)); err != nil {
+			return err
+		}
+		l.ledger.stored(subject)
+		if err := c.Rename(names[0], names[1], nil).Wait(); err != nil {
 			return err
 		}
 		l.done.Add(2)
