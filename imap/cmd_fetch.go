@@ -65,6 +65,7 @@ func (s *session) checkFetch(r *request, q *fetchRequest) error {
 	asks := func(attr fetchAttr) bool {
 		return slices.ContainsFunc(q.items, func(i fetchItem) bool { return i.attr == attr })
 	}
+	q.items = withoutDoubles(q.items)
 	if q.changedSince != nil && !asks(attrModSeq) { // RFC 7162 3.1.4.1
 		q.items = append(q.items, fetchItem{attr: attrModSeq})
 	}
@@ -75,6 +76,19 @@ func (s *session) checkFetch(r *request, q *fetchRequest) error {
 		q.items = append([]fetchItem{{attr: attrUID}}, q.items...)
 	}
 	return nil
+}
+
+// withoutDoubles leaves out items that are asked for twice; sections may be.
+func withoutDoubles(items []fetchItem) []fetchItem {
+	var seen uint32
+	return slices.DeleteFunc(items, func(i fetchItem) bool {
+		if i.attr == attrSection || i.attr == attrBinary || i.attr == attrBinarySize {
+			return false
+		}
+		double := seen&(1<<i.attr) != 0
+		seen |= 1 << i.attr
+		return double
+	})
 }
 
 // changedSince keeps those of spans that have changed.
@@ -333,14 +347,14 @@ func (f *fetcher) write(m *fetchMessage, summary *message.Summary, pieces []piec
 	utf8OK := f.utf8 || f.rev2
 	f.out.hold()
 	b := f.openFetch(f.out.buf, m.pos, m.entry.UID)
-	sep, flagged, sequenced := false, false, false
 	for i, item := range f.items {
-		if sep {
+		if i > 0 {
 			b = append(b, ' ')
 		}
-		sep = true
-		flagged = flagged || item.attr == attrFlags
-		sequenced = sequenced || item.attr == attrModSeq
+		if m.marked && item.attr != attrUID {
+			b = f.appendMark(b, m.entry)
+			m.marked = false
+		}
 		if index, streamed := item.needs(); streamed {
 			b = appendContentName(b, item, utf8OK)
 			b = append(b, ' ')
@@ -351,15 +365,25 @@ func (f *fetcher) write(m *fetchMessage, summary *message.Summary, pieces []piec
 			b = f.appendTableItem(b, item, m.entry)
 		}
 	}
-	if m.marked && !flagged {
-		b = append(b, " FLAGS "...)
-		b = f.appendFlags(b, m.entry)
-	}
-	if m.marked && f.condstore && !sequenced { // RFC 7162 3.1
-		b = appendModSeq(b, m.entry.ModSeq)
-	}
 	f.out.buf = append(b, ")\r\n"...)
 	f.out.spill()
+}
+
+// appendMark appends FLAGS in front of the first octets of a message that has been given
+// \Seen, unless the client asks for them anyway.
+func (f *fetcher) appendMark(b []byte, e storage.Entry) []byte {
+	if !f.asks(attrFlags) {
+		b = append(f.appendFlags(append(b, "FLAGS "...), e), ' ')
+	}
+	if f.condstore && !f.asks(attrModSeq) { // RFC 7162 3.1
+		b = append(appendModSeq(b, e.ModSeq), ' ')
+	}
+	return b
+}
+
+// asks reports whether the client wants an item.
+func (f *fetcher) asks(attr fetchAttr) bool {
+	return slices.ContainsFunc(f.items, func(i fetchItem) bool { return i.attr == attr })
 }
 
 // appendTableItem appends name and value of an item that is kept in memory.

@@ -81,12 +81,15 @@ func (s *session) deleteMailbox(ctx context.Context, _ *request) error {
 	if err != nil {
 		return err
 	}
-	if s.view != nil && s.view.box.Name() == name {
-		// Nobody is told of messages in a mailbox that is no more.
+	if err := s.acct.DeleteMailbox(ctx, strings.TrimSuffix(name, "/")); err != nil {
+		return err
+	}
+	if s.view != nil && s.view.box.Gone() {
+		// The one who deleted it stays; others who have it selected are sent away.
 		s.leaveMailbox()
 		s.out.printf("* OK [CLOSED] Mailbox closed.\r\n")
 	}
-	return s.acct.DeleteMailbox(ctx, strings.TrimSuffix(name, "/"))
+	return nil
 }
 
 func (s *session) rename(ctx context.Context, _ *request) error {
@@ -146,6 +149,9 @@ func (s *session) statusItems() []string {
 		}
 		items = append(items, item)
 	})
+	if len(items) == 0 {
+		s.dec.Fail("no status items")
+	}
 	return items
 }
 
@@ -165,7 +171,11 @@ func (s *session) writeStatus(ctx context.Context, name string, items []string) 
 		return err
 	}
 	defer box.Release()
-	s.putStatus(box.Name(), box.Status(), items)
+	status := box.Status()
+	if s.view != nil && s.view.box.Name() == box.Name() && !s.view.readOnly {
+		status.Recent = uint32(s.view.countRecent()) // those that this session has claimed
+	}
+	s.putStatus(box.Name(), status, items)
 	return nil
 }
 

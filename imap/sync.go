@@ -43,6 +43,7 @@ func (s *session) report(ctx context.Context, r *request, expunges bool) error {
 		gone = nil
 	}
 	had := len(v.uids)
+	s.reportFlagsOf(snap)
 	if err := s.reportNew(ctx, snap, len(gone) == 0); err != nil {
 		return err
 	}
@@ -59,6 +60,7 @@ func (s *session) report(ctx context.Context, r *request, expunges bool) error {
 // UIDONLY (RFC 9586 3).
 func (s *session) reportGone(gone []int) {
 	v := s.view
+	recent := v.countRecent()
 	s.contextsGone(gone)
 	if s.qresync || s.uidOnly {
 		var set wire.Ranges
@@ -86,6 +88,9 @@ func (s *session) reportGone(gone []int) {
 		kept = append(kept, uid)
 	}
 	v.uids = kept
+	if now := v.countRecent(); now != recent && !s.rev2 {
+		s.out.printf("* %d RECENT\r\n", now)
+	}
 }
 
 // writeVanished writes a set of UIDs on as many lines as it takes to keep each short.
@@ -142,7 +147,6 @@ func (s *session) reportChanges(r *request, before *storage.Snapshot, known stor
 	if v.snap.HighestModSeq == before.HighestModSeq {
 		return
 	}
-	s.reportFlagsOf(v.snap)
 	own := r.own
 	for _, e := range v.snap.ChangedSince(before.HighestModSeq) {
 		if e.UID > known {
