@@ -20,7 +20,7 @@ import (
 	"facteur/admin"
 )
 
-// child is this test binary running as "facteur demo".
+// child is this test binary, or the program, running as "facteur demo".
 type child struct {
 	t     *testing.T
 	cmd   *exec.Cmd
@@ -31,8 +31,14 @@ type child struct {
 // startChild returns when the demo has said where it listens and takes connections there.
 func startChild(t *testing.T, dir string, shift int, more ...string) *child {
 	t.Helper()
+	return startProgram(t, os.Args[0], dir, shift, more...)
+}
+
+// startProgram is startChild with a program that was built for it.
+func startProgram(t *testing.T, program, dir string, shift int, more ...string) *child {
+	t.Helper()
 	c := &child{t: t, out: &lockedBuffer{}}
-	c.cmd = exec.Command(os.Args[0], append([]string{"demo", "--json", "--quiet", "--dir", dir, "--shift", fmt.Sprint(shift)}, more...)...)
+	c.cmd = exec.Command(program, append([]string{"demo", "--json", "--quiet", "--dir", dir, "--shift", fmt.Sprint(shift)}, more...)...)
 	c.cmd.Env = append(os.Environ(), "FACTEUR_TEST_MAIN=1")
 	c.cmd.Stderr = c.out
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
