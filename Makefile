@@ -8,7 +8,7 @@ FUZZTIME ?= 60s
 export GOFLAGS
 export CGO_ENABLED := 1
 
-.PHONY: build demo test lint fuzz bench bench-quick torture test-programs install
+.PHONY: build demo test lint fuzz bench bench-quick torture test-programs test-thunderbird install
 
 build:
 	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o facteur ./cmd/facteur
@@ -36,6 +36,10 @@ fuzz:
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+# Programs with windows, as root on Debian; they are downloaded at the first run and no part of "make test".
+test-thunderbird:
+	go run ./test/gui thunderbird
 
 bench: build
 	go run ./bench
