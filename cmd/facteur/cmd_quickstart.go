@@ -26,10 +26,11 @@ func (c *cli) quickstartCommand() *cobra.Command {
 	var o quickstartOptions
 	cmd := &cobra.Command{
 		Use: "quickstart ADDRESS", Short: "Write a configuration and make the first domain, account and keys", Args: args(cobra.ExactArgs(1)),
-		Long: `Writes facteur.toml (with root to /etc/facteur, else to the current folder, or to --config),
-makes the domain, the account with a generated password, and DKIM keys, and prints the
-DNS records to publish. Nothing that is there already is overwritten.`,
-		Example: "  facteur quickstart you@example.org",
+		Long: `Writes facteur.toml into the current folder, or to --config, makes the domain, the account
+with a generated password, and DKIM keys, and prints the DNS records to publish. The data
+folder is "facteur-data" beside the configuration; /var/lib/facteur for a configuration
+below /etc; or --data. Nothing that is there already is overwritten.`,
+		Example: "  facteur quickstart you@example.org\n  sudo facteur quickstart --config /etc/facteur/facteur.toml you@example.org",
 		RunE:    func(cmd *cobra.Command, a []string) error { return c.quickstart(cmd.Context(), a[0], o) },
 	}
 	cmd.Flags().StringVar(&o.hostname, "hostname", "", "`name` of this machine in DNS (default: its own, or mail.DOMAIN)")
@@ -58,10 +59,13 @@ func (c *cli) quickstart(ctx context.Context, address string, o quickstartOption
 	}
 	done := started{Config: c.config, Data: c.data}
 	if done.Config == "" {
-		done.Config = quickstartPlace("/etc/facteur/facteur.toml", "facteur.toml")
+		done.Config = "facteur.toml"
+	}
+	if done.Config, err = filepath.Abs(done.Config); err != nil {
+		return err
 	}
 	if done.Data == "" {
-		done.Data = quickstartPlace("/var/lib/facteur", "facteur-data")
+		done.Data = dataBeside(done.Config)
 	}
 	if done.Data, err = filepath.Abs(done.Data); err != nil {
 		return err
@@ -76,12 +80,12 @@ func (c *cli) quickstart(ctx context.Context, address string, o quickstartOption
 	return c.show(done, done.write)
 }
 
-// quickstartPlace is where root keeps things, or the current folder.
-func quickstartPlace(root, other string) string {
-	if os.Geteuid() == 0 {
-		return root
+// dataBeside is the data folder that goes with a configuration file.
+func dataBeside(config string) string {
+	if strings.HasPrefix(config, "/etc/") {
+		return DefaultConfig().Data
 	}
-	return other
+	return filepath.Join(filepath.Dir(config), "facteur-data")
 }
 
 // guessHostname is the machine's full name, or mail.DOMAIN.
