@@ -23,7 +23,8 @@ import (
 // belongs to the session's goroutine, but for what mu guards.
 type conn struct {
 	srv     *Server
-	net     net.Conn
+	raw     net.Conn // as accepted
+	net     net.Conn // raw, or TLS over it
 	tls     *tls.ConnectionState
 	addr    netip.Addr
 	log     *slog.Logger
@@ -62,7 +63,7 @@ const (
 )
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, net: nc, deadline: time.Now().Add(s.cfg.LoginTimeout)}
+	c := &conn{srv: s, raw: nc, net: nc, deadline: time.Now().Add(s.cfg.LoginTimeout)}
 	if a, err := netip.ParseAddrPort(nc.RemoteAddr().String()); err == nil {
 		c.addr = a.Addr().Unmap()
 	}
@@ -81,14 +82,6 @@ func (c *conn) serve(ctx context.Context) {
 		c.net.Close()
 		c.out.release()
 	}()
-	if t, ok := c.net.(*tls.Conn); ok {
-		if err := c.handshake(ctx, t); err != nil {
-			c.log.Info("imap: TLS handshake failed", "err", err)
-			return
-		}
-	}
-	s := newSession(c)
-	defer s.close()
 	defer func() {
 		// The one seat belt: a bug ends this session and no other.
 		if p := recover(); p != nil {
@@ -97,6 +90,14 @@ func (c *conn) serve(ctx context.Context) {
 			c.out.flush()
 		}
 	}()
+	if t, ok := c.net.(*tls.Conn); ok {
+		if err := c.handshake(ctx, t); err != nil {
+			c.log.Info("imap: TLS handshake failed", "err", err)
+			return
+		}
+	}
+	s := newSession(c)
+	defer s.close()
 	switch err := s.run(ctx); {
 	case errors.Is(err, errBye), err == nil:
 	case errors.Is(err, errShutdown):

@@ -274,7 +274,7 @@ func (s *Server) shutdown(cut context.CancelFunc) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for c := range s.conns {
-			c.net.Close()
+			c.raw.Close()
 		}
 	})
 	defer timer.Stop()
