@@ -65,7 +65,7 @@ func CheckSPF(ctx context.Context, resolver *dns.Resolver, p SPFParams) SPF {
 	v := c.check(c.domain)
 	out.Result, out.Mechanism = v.result, v.mechanism
 	if v.err != nil {
-		out.Reason = v.err.Error()
+		out.Reason = reason(v.err)
 	}
 	if v.result == SPFFail && v.exp != "" {
 		out.Explanation = c.explain(v.exp, v.domain)
@@ -104,6 +104,17 @@ type spfError struct {
 }
 
 func (e *spfError) Error() string { return e.err.Error() }
+
+// reason is an error as the receiver of the message may read it: which of our servers gave no answer is for the
+// log.
+func reason(err error) string {
+	if unanswered := (*dns.Error)(nil); errors.As(err, &unanswered) {
+		bare := *unanswered
+		bare.Err = nil
+		return bare.Error()
+	}
+	return err.Error()
+}
 
 func permError(format string, args ...any) error {
 	return &spfError{SPFPermError, fmt.Errorf(format, args...)}

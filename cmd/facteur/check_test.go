@@ -24,7 +24,7 @@ func TestCheckSaysWhatTheMXWould(t *testing.T) {
 		{"002-plain-forgery", exitRefused, map[string]string{"dmarc.result": "fail", "disposition": "reject", "reply": "550 5.7.1 Refused"}},
 		{"003-forged-mail-from", exitRefused, map[string]string{"spf.result": "fail", "spf.explanation": "not ours", "disposition": "reject"}},
 		{"013-two-from-forged-first", exitRefused, map[string]string{"from": "", "disposition": "reject", "reply": "550 5.6.0 Refused"}},
-		{"067-key-below-the-forger", exitRefused, map[string]string{"dmarc.result": "temperror", "disposition": "reject", "reply": "451 4.7.1 "}},
+		{"067-key-below-the-forger", exitRefused, map[string]string{"spf.reason": "dns: TXT broken.bank.example: no answer", "dmarc.result": "temperror", "disposition": "reject", "reply": "451 4.7.1 "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := filepath.Join(folder, c.name)
@@ -32,6 +32,9 @@ func TestCheckSaysWhatTheMXWould(t *testing.T) {
 			server := dns.TestServer(t, zone+"\nwhy.bank.example. IN TXT \"not ours\"\n").String()
 			envelope := readWords(t, dir+"/envelope")
 			out := facteur(t, c.code, "check", dir+"/in.eml", "--json", "--dns", server, "--ip", envelope["ip"], "--from", envelope["from"], "--helo", envelope["helo"])
+			if want := c.want["spf.reason"]; want != "" && jsonAt(t, out, "spf.reason") != want {
+				t.Errorf("the reason tells whom we ask: %s", jsonAt(t, out, "spf.reason"))
+			}
 			for path, want := range c.want {
 				if got := jsonAt(t, out, path); !strings.HasPrefix(got, want) || want == "" && got != "" {
 					t.Errorf("%s is %q, want %q", path, got, want)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	mdns "github.com/miekg/dns"
@@ -53,7 +55,7 @@ func (r *Resolver) exchange(ctx context.Context, q question) (*mdns.Msg, error) 
 			failed++
 			errs = append(errs, o.err)
 			if failed == cap(outcomes) {
-				return nil, errors.Join(errs...)
+				return nil, failures(errs)
 			}
 			if tries < cap(outcomes) {
 				try()
@@ -144,6 +146,22 @@ func answers(msg, req *mdns.Msg) bool {
 	got, want := msg.Question[0], req.Question[0]
 	return len(msg.Question) == 1 && got.Qtype == want.Qtype && got.Qclass == want.Qclass && sameName(got.Name, want.Name)
 }
+
+// failures are the errors of all tries. They are one line, which says nothing twice: it goes to places
+// where a line is an entry.
+type failures []error
+
+func (f failures) Error() string {
+	var said []string
+	for _, err := range f {
+		if text := err.Error(); !slices.Contains(said, text) {
+			said = append(said, text)
+		}
+	}
+	return strings.Join(said, "; ")
+}
+
+func (f failures) Unwrap() []error { return f }
 
 // askZone asks the zone in memory.
 func (r *Resolver) askZone(ctx context.Context, q question) (*mdns.Msg, error) {
