@@ -37,8 +37,20 @@ func inbound(count, sizes int) func(context.Context, *env) error {
 				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
-		return nil
+		return following(ctx, e, sent)
 	}
+}
+
+// following measures what work is left behind the deliveries of this group: Facteur's text index
+// follows when mail pauses, and its CPU has to be counted somewhere.
+func following(ctx context.Context, e *env, sent int) error {
+	before := e.usage()
+	if err := settle(ctx, e); err != nil {
+		return err
+	}
+	e.record(metric{name: "CPU a message of work that follows, until the server rests", unit: "ms", less: true,
+		value: (e.usage().cpu - before.cpu).Seconds() * 1000 / float64(max(sent, 1))})
+	return nil
 }
 
 // deliver runs one load to its visible end and records rate and CPU.

@@ -77,7 +77,7 @@ func fillInbox(ctx context.Context, e *env, size int) error {
 }
 
 // settle waits until the server rests: work that follows deliveries in the background (a text index) is not to
-// be measured as part of the next command. It is counted with the deliveries, in CPU a message.
+// be measured as part of the next command. Its CPU is told by the inbound group.
 func settle(ctx context.Context, e *env) error {
 	before := e.usage().cpu
 	for range 180 {

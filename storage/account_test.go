@@ -346,7 +346,7 @@ func TestFullTextFindsCandidates(t *testing.T) {
 		t.Fatal(un, ok, err)
 	}
 	for {
-		more, err := m.indexSome(t.Context())
+		_, more, err := m.indexSome(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -380,7 +380,7 @@ func TestFullTextOfLongMessageIsAlwaysACandidate(t *testing.T) {
 	m := box(t, a, "INBOX")
 	long := "Subject: long\r\n\r\n" + strings.Repeat("some words\r\n", textLimit/10) + "needle\r\n"
 	appendTo(t, m, newMsg(long, Flags{}), newMsg("Subject: NUL\r\n\r\na\x00needle\r\n", Flags{}), newMsg(text(3), Flags{}))
-	if _, err := m.indexSome(t.Context()); err != nil {
+	if _, _, err := m.indexSome(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got, un, ok, err := m.FullText(t.Context(), TextBody, "needle")
@@ -404,7 +404,7 @@ func TestIdleMailboxLeavesMemory(t *testing.T) {
 		t.Fatal("unloaded while in use")
 	}
 	m.Release()
-	if _, err := m.indexSome(t.Context()); err != nil {
+	if _, _, err := m.indexSome(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	a.waitForClock()

@@ -141,16 +141,16 @@ type indexedText struct {
 	subject, addresses, body string
 }
 
-// indexSome indexes the text of the next few messages, and reports whether there are
-// more.
-func (m *Mailbox) indexSome(ctx context.Context) (more bool, err error) {
+// indexSome indexes the text of the next few messages, and reports whether there were any and
+// whether there are more.
+func (m *Mailbox) indexSome(ctx context.Context) (did, more bool, err error) {
 	s := m.Snapshot()
 	if s == nil || !m.a.fulltext || m.Gone() || m.indexed.Load() >= uint32(s.UIDNext-1) {
-		return false, nil
+		return false, false, nil
 	}
 	upTo, err := m.indexedUpTo(ctx)
 	if err != nil {
-		return false, err
+		return false, false, err
 	}
 	from, _ := s.Find(upTo + 1)
 	last := UID(s.UIDNext - 1)
@@ -178,7 +178,7 @@ func (m *Mailbox) indexSome(ctx context.Context) (more bool, err error) {
 	if err == nil {
 		m.indexed.Store(uint32(last))
 	}
-	return more, err
+	return true, more, err
 }
 
 // textOf reads the text of a message, to be indexed.

@@ -300,6 +300,7 @@ func (m *Mailbox) touched() {
 	n := m.snap.Load().next()
 	n.times = times
 	m.snap.Store(n)
+	m.a.s.changed.Store(time.Now().UnixNano())
 }
 
 // closeDown writes what has to be exact after a clean stop.

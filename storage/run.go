@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"facteur/storage/sqlite"
@@ -14,6 +15,8 @@ const (
 	tidyEvery   = time.Hour
 	keepGone    = 90 * 24 * time.Hour    // expunged UIDs are remembered
 	textPause   = 200 * time.Millisecond // between looks for text to index
+	textQuiet   = 300 * time.Millisecond // that long after the last change, text is indexed at full speed
+	textBusy    = time.Second            // between two batches of text while there are changes
 )
 
 // kickRun tells Run that a lot waits to be flushed.
@@ -177,30 +180,52 @@ func (m *Mailbox) unload(now time.Time) {
 	m.flushed, m.flags = nil, nil
 }
 
-// indexTexts fills the full-text indexes, a few messages at a time.
+// indexTexts fills the full-text indexes, a few messages at a time. It costs as much CPU as a
+// delivery does. So while mail comes in there is one batch in textBusy, so that it never
+// starves, and what waits follows when there is quiet; until then SEARCH reads those messages.
 func (s *Store) indexTexts(ctx context.Context) {
 	if !s.cfg.FullText {
 		return
 	}
 	for ctx.Err() == nil {
-		more := false
-		for _, a := range s.openAccounts() {
-			for _, m := range a.allMailboxes() {
-				again, err := m.indexSome(ctx)
-				if err != nil && ctx.Err() == nil && !m.Gone() {
-					s.cfg.Log.Warn("text not indexed", "account", a.name, "mailbox", m.Name(), "err", err)
-				}
-				more = more || again
-			}
-			a.refs.Add(-1)
-		}
 		pause := textPause
-		if more {
+		if s.indexRound(ctx) {
 			pause = 2 * time.Millisecond // let others have the disk and the CPU
+		}
+		if s.busy() {
+			pause = textBusy
 		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):
 		}
 	}
+}
+
+// busy reports whether messages were added or changed just now.
+func (s *Store) busy() bool {
+	return time.Since(time.Unix(0, s.changed.Load())) < textQuiet
+}
+
+// indexRound indexes a batch of each mailbox, of one only while the store is busy, and reports
+// whether there is more. Accounts and mailboxes come in a random order, so all have their turn.
+func (s *Store) indexRound(ctx context.Context) (more bool) {
+	enough := false
+	for _, a := range s.openAccounts() {
+		all := a.allMailboxes()
+		for _, i := range rand.Perm(len(all)) {
+			if enough {
+				break
+			}
+			m := all[i]
+			did, again, err := m.indexSome(ctx)
+			if err != nil && ctx.Err() == nil && !m.Gone() {
+				s.cfg.Log.Warn("text not indexed", "account", a.name, "mailbox", m.Name(), "err", err)
+			}
+			more = more || again
+			enough = did && s.busy()
+		}
+		a.refs.Add(-1)
+	}
+	return more
 }

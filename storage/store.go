@@ -50,6 +50,7 @@ type Store struct {
 	running    atomic.Bool
 	noFullText sync.Once
 	buffers    sync.Pool
+	changed    atomic.Int64 // when messages were last added or changed here, in Unix nanoseconds
 	freeAt     atomic.Int64 // when free was last asked for, and found enough
 
 	// Tests put others in.
