@@ -69,8 +69,8 @@ func binaryExtent(root *message.Part, path []uint32) (e extent, encoding string,
 		return extent{}, "", false
 	}
 	encoding = p.Encoding
-	if p.IsMultipart() || p.IsMessage() { // RFC 2045 6.4: of these only the parts inside are encoded
-		encoding = "binary"
+	if message.KnownEncoding(encoding) && (p.IsMultipart() || p.IsMessage()) {
+		encoding = "binary" // RFC 2045 6.4: of these only the parts inside are encoded
 	}
 	return extent{p.BodyStart, p.End}, encoding, true
 }

@@ -49,10 +49,22 @@ func appendAddresses(b []byte, list []message.Address, utf8OK bool) []byte {
 	return append(b, ')')
 }
 
-// appendAddress appends one address. RFC 9051 7.5.2: a group begins with an address
-// whose host is NIL and ends with one whose mailbox is NIL too. Addresses that lack
-// one of the two must not look like that; they get the words that Dovecot puts there,
+// envelopeParts are the mailbox and the host of an address that is no part of a group's frame.
+// One that lacks either must not look like that; it gets the words that Dovecot puts there,
 // which clients know.
+func envelopeParts(a *message.Address) (mailbox, host string) {
+	mailbox, host = a.Mailbox, a.Host
+	if mailbox == "" {
+		mailbox = "MISSING_MAILBOX"
+	}
+	if host == "" {
+		host = "MISSING_DOMAIN"
+	}
+	return mailbox, host
+}
+
+// appendAddress appends one address. RFC 9051 7.5.2: a group begins with an address
+// whose host is NIL and ends with one whose mailbox is NIL too.
 func appendAddress(b []byte, a *message.Address, utf8OK bool) []byte {
 	switch a.Kind {
 	case message.GroupStart:
@@ -62,13 +74,7 @@ func appendAddress(b []byte, a *message.Address, utf8OK bool) []byte {
 	case message.GroupEnd:
 		return append(b, "(NIL NIL NIL NIL)"...)
 	}
-	mailbox, host := a.Mailbox, a.Host
-	if mailbox == "" {
-		mailbox = "MISSING_MAILBOX"
-	}
-	if host == "" {
-		host = "MISSING_DOMAIN"
-	}
+	mailbox, host := envelopeParts(a)
 	b = append(b, '(')
 	b = appendOptional(b, a.Name, utf8OK)
 	b = append(b, ' ')

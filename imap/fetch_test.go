@@ -171,6 +171,28 @@ func TestSections(t *testing.T) {
 	}
 }
 
+// A message that is nothing has neither the blank line of what is around it nor the line end
+// that belongs to the boundary.
+func TestEmptyMessageInside(t *testing.T) {
+	s, content := summarize(t, crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\n--b\nContent-Type: message/rfc822\nContent-Transfer-Encoding: x-own\n\nSubject: x\n\ny\n--b--\n"))
+	for item, want := range map[string]string{
+		"BODY[1.MIME]": "Content-Type: message/rfc822\n", "BODY[1]": "", "BODY[1.HEADER]": "", "BODY[1.TEXT]": "",
+		"BODY[2.HEADER]": "Subject: x\n\n", "BODY[2.TEXT]": "y",
+	} {
+		p, err := openItem(parseFetchRequest(decoder(item)).items[0], s.Structure, content)
+		if err != nil {
+			t.Fatalf("%s: %v", item, err)
+		}
+		if got, err := io.ReadAll(p.r); err != nil || string(got) != crlf(want) {
+			t.Errorf("%s: %q, %v, want %q", item, got, err, crlf(want))
+		}
+	}
+	// A message has no encoding to be taken off, but this one can't be known to have none.
+	if _, err := binarySize(s.Structure, content, []uint32{2}); !errors.Is(err, errUnknownCTE) {
+		t.Errorf("BINARY.SIZE[2]: %v", err)
+	}
+}
+
 func TestBinaryOfMuchIsStreamed(t *testing.T) {
 	encoded := strings.Repeat("QUJDRA==\r\n", 400000)
 	s, content := summarize(t, "Content-Transfer-Encoding: base64\r\n\r\n"+encoded)

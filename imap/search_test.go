@@ -172,9 +172,14 @@ var searchCases = []struct{ program, want string }{
 	{"ALL", "1 2 3 4 5"},
 	{"1:3", "1 2 3"},
 	{"2,4:*", "2 4 5"},
-	{"6:9", ""},  // out of range: nothing
-	{"9:6", ""},  // the same
-	{"9:*", "5"}, // "*" is 5
+	{"6:9", ""}, // out of range: nothing
+	{"9:6", ""}, // the same
+	{"9:*", ""}, // and beyond the last message, unlike a UID
+	{"*:9", ""},
+	{"NOT 9:*", "1 2 3 4 5"},
+	{"4:9", "4 5"},
+	{"9:4", "4 5"},
+	{"UID *:99", "5"},
 	{"UID 15:40", "2 3 4"},
 	{"UID 99:*", "5"},
 	{"UID 99", ""},
@@ -253,8 +258,12 @@ var searchCases = []struct{ program, want string }{
 	{"TEXT alice@example.org", "1 2"},
 	{"TEXT needleinsignature", ""},
 	{"TEXT x-mark:", "1"},
-	{"TEXT application/pdf", "4"}, // of a part's header
+	{`TEXT "from: alice"`, "1"}, // the header as it is, and below as people read it
+	{`FROM "<bob"`, "2"},
+	{"TEXT application/pdf", "4"}, // RFC 9051 6.4.4: MIME header fields included
 	{"BODY application/pdf", ""},
+	{`TEXT "subject: nested"`, "5"},
+	{"TEXT friends:", "2"},
 	{"SEEN TEXT e UNDELETED", "1"},
 	{`OR BODY "café" SUBJECT parts`, "2 4"},
 	{"NOT BODY e", ""},

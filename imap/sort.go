@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"facteur/imap/wire"
@@ -153,7 +154,7 @@ func (f sortField) value(e storage.Entry, env *message.Envelope) sortValue {
 		return sortValue{number: e.Size}
 	case sortSubject:
 		base, _ := message.BaseSubject(message.DecodeText(env.Subject.Value))
-		return sortValue{text: message.Fold(base)}
+		return sortValue{text: collate(base)}
 	case sortCc:
 		return sortValue{text: firstMailbox(env.Cc)}
 	case sortFrom:
@@ -175,12 +176,13 @@ func sentDate(env *message.Envelope, e storage.Entry) time.Time {
 	return e.Internal
 }
 
-// firstMailbox is the first address's local-part (RFC 5256 3).
+// firstMailbox is the first address's mailbox as ENVELOPE has it (RFC 5256 3).
 func firstMailbox(list []message.Address) string {
 	if len(list) == 0 {
 		return ""
 	}
-	return message.Fold(list[0].Mailbox)
+	mailbox, _ := envelopeParts(&list[0])
+	return collate(mailbox)
 }
 
 // displayName is the first address as RFC 5957 3 shows it.
@@ -188,14 +190,17 @@ func displayName(list []message.Address) string {
 	if len(list) == 0 {
 		return ""
 	}
-	a := list[0]
+	a := &list[0]
 	switch {
 	case a.Kind == message.GroupStart:
-		return message.Fold(message.DecodeText(a.Mailbox))
+		return collate(message.DecodeText(a.Mailbox))
 	case a.Name != "":
-		return message.Fold(message.DecodeText(a.Name))
-	case a.Host != "":
-		return message.Fold(a.Mailbox + "@" + a.Host)
+		return collate(message.DecodeText(a.Name))
 	}
-	return message.Fold(a.Mailbox)
+	mailbox, host := envelopeParts(a)
+	return collate(mailbox + "@" + host)
 }
+
+// collate is the form in which texts are compared. RFC 5051 2: that is title case, in which
+// a letter comes before "_".
+func collate(s string) string { return strings.ToUpper(message.Fold(s)) }

@@ -254,3 +254,22 @@ func BenchmarkSearch10k(b *testing.B) {
 		})
 	}
 }
+
+func TestSortsByWhatEnvelopeShows(t *testing.T) {
+	b := &memBox{}
+	for _, from := range []string{"_x@x", "n@x", "m@x", "no address", "ab", "a@[192.0.2.1]"} {
+		b.add("From: "+from+"\n\n", storage.Entry{})
+	}
+	for _, c := range []struct{ keys, want string }{
+		{"(FROM)", "6 5 3 4 2 1"},        // RFC 5051 2: "_" behind all letters; MISSING_MAILBOX has its place too
+		{"(DISPLAYFROM)", "6 5 3 2 4 1"}, // no@...: by its words, as there is no address
+	} {
+		order, err := b.search().sort(context.Background(), []int{0, 1, 2, 3, 4, 5}, parseSortKeys(decoder(c.keys)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := numbers(order); got != c.want {
+			t.Errorf("%s: %s, want %s", c.keys, got, c.want)
+		}
+	}
+}

@@ -53,7 +53,7 @@ func (p *structureParser) part(envelope *Envelope, typ, subtype string, depth in
 	part.BodyStart = p.in.pos
 	if ended {
 		// The boundary follows the header without a blank line: the body is empty.
-		if envelope != nil {
+		if envelope != nil && by.end >= part.Start {
 			by = by.withEnding()
 		}
 		part.BodyStart = max(by.end, part.Start)
@@ -85,11 +85,14 @@ func (p *structureParser) part(envelope *Envelope, typ, subtype string, depth in
 	}
 	switch {
 	case by.end >= part.BodyStart:
-	case envelope != nil:
+	case envelope != nil && by.end >= part.Start:
 		by = by.withEnding()
-	case part.Envelope == nil:
+	default:
 		// The blank line after the header was the line end that belongs to the boundary.
 		part.BodyStart = max(by.end, part.Start)
+		for i := range part.Parts { // an embedded message of no octets
+			part.Parts[i].Start, part.Parts[i].BodyStart, part.Parts[i].End = part.BodyStart, part.BodyStart, part.BodyStart
+		}
 	}
 	part.End = max(by.end, part.BodyStart)
 	part.Lines = max(by.lf-lf, 0)
@@ -147,8 +150,8 @@ func (p *structureParser) body() stop {
 // readHeader reads a header with its blank line into p.header. ended is true when a
 // boundary came before the blank line.
 func (p *structureParser) readHeader() (by stop, ended bool) {
+	ending := p.blank // of a message inside, that of the header around it
 	p.header, p.blank = p.header[:0], 0
-	ending := 0
 	atStart := true
 	for {
 		line := p.in.next()

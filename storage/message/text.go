@@ -243,8 +243,11 @@ func (a Address) Text() string {
 	if a.Host != "" {
 		spec += "@" + DecodeText(a.Host)
 	}
-	if a.Name == "" {
+	switch {
+	case a.Kind != Mailbox:
 		return spec
+	case a.Name == "":
+		return "<" + spec + ">"
 	}
 	return DecodeText(a.Name) + " <" + spec + ">"
 }

@@ -44,6 +44,33 @@ func dial(t *testing.T, name, addr string) *raw {
 	}
 }
 
+// pair is a session with each of the two servers.
+type pair struct{ ours, theirs *raw }
+
+func startPair(t *testing.T) pair {
+	t.Helper()
+	theirs := dial(t, "dovecot", startDovecot(t))
+	return pair{dial(t, "facteur", startFacteur(t)), theirs}
+}
+
+// must gives both servers a command that has to work.
+func (p pair) must(format string, args ...any) (ours, theirs []string) {
+	p.ours.t.Helper()
+	return p.ours.must(format, args...), p.theirs.must(format, args...)
+}
+
+func (p pair) fill(t *testing.T, mailbox string, list []testMessage) {
+	t.Helper()
+	for i, m := range list {
+		at := time.Date(2026, 1, 1, 0, i*37%600, 0, 0, time.UTC)
+		for _, r := range []*raw{p.ours, p.theirs} {
+			if err := r.appendMessage(mailbox, at, m.text); err != nil {
+				t.Fatalf("%s: APPEND %s: %v", r.name, m.name, err)
+			}
+		}
+	}
+}
+
 // do sends a command and returns its untagged responses, with literals in place, and the tagged line.
 func (r *raw) do(format string, args ...any) (untagged []string, tagged string, err error) {
 	r.tag++
@@ -97,8 +124,8 @@ func (r *raw) response() (string, error) {
 }
 
 // appendMessage adds a message octet for octet.
-func (r *raw) appendMessage(mailbox string, msg []byte) error {
-	_, tagged, err := r.do("APPEND %s {%d+}\r\n%s", mailbox, len(msg), msg)
+func (r *raw) appendMessage(mailbox string, at time.Time, msg []byte) error {
+	_, tagged, err := r.do("APPEND %s %q {%d+}\r\n%s", mailbox, at.Format("_2-Jan-2006 15:04:05 -0700"), len(msg), msg)
 	if err == nil && !strings.HasPrefix(tagged, "OK") {
 		err = errors.New(tagged)
 	}

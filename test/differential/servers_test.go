@@ -6,6 +6,7 @@ package differential
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,7 +27,7 @@ func startFacteur(t *testing.T) string {
 	if out, err := exec.Command("go", "build", "-tags", "sqlite_fts5", "-o", bin, "facteur/cmd/facteur").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	shift := freePort(t) - 2143
+	shift := freeShift(t)
 	run(t, exec.Command(bin, "demo", "--dir", filepath.Join(dir, "data"), "--shift", fmt.Sprint(shift), "--plain-auth"))
 	return fmt.Sprintf("127.0.0.1:%d", 2143+shift)
 }
@@ -118,4 +119,24 @@ func freePort(t *testing.T) int {
 	}
 	defer ln.Close()
 	return ln.Addr().(*net.TCPAddr).Port
+}
+
+// freeShift finds a shift at which the demo's ports, which lie close together, are likely to be free.
+func freeShift(t *testing.T) int {
+	t.Helper()
+	for range 50 {
+		shift := 10_000 + rand.N(15_000)
+		free := true
+		for port := 2025; port < 2200 && free; port++ {
+			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+shift))
+			if free = err == nil; free {
+				ln.Close()
+			}
+		}
+		if free {
+			return shift
+		}
+	}
+	t.Fatal("no free ports for the demo")
+	return 0
 }
