@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -93,7 +94,7 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 	if err := os.MkdirAll(p.data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	shift := freePort(t) - 2143
+	shift := freeShift(t)
 	p.port, p.ours = freePort(t), 2525+shift
 	s, err := root.NewSession(dir, p.data)
 	if err != nil {
@@ -124,7 +125,7 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 // newDemo is a demo without a peer, and its data folder.
 func newDemo(t *testing.T, bin, dir string) (*pair, string) {
 	t.Helper()
-	return startDemo(t, bin, dir, freePort(t)-2143), filepath.Join(dir, "facteur")
+	return startDemo(t, bin, dir, freeShift(t)), filepath.Join(dir, "facteur")
 }
 
 func startDemo(t *testing.T, bin, dir string, shift int, args ...string) *pair {
@@ -174,6 +175,10 @@ func (d *pair) toUs(t *testing.T) {
 func (d *pair) fromUs(t *testing.T) {
 	d.submit(t, "someone@"+d.p.domain, letter("bob@demo.test", "from us", "Gr\xc3\xbc\xc3\x9fe, 8-bit.\r\n.\r\n..two dots"), nil)
 	msg := d.box(t, "from us")
+	// OpenSMTPD's handshake as a server fails on Debian 12, with openssl's client too: it gets its mail in the clear.
+	if d.p.name != "opensmtpd" && !strings.Contains(strings.ToUpper(msg), "WITH ESMTPS") {
+		t.Errorf("it went without TLS:\n%s", msg)
+	}
 	for _, want := range []string{"Gr\xc3\xbc\xc3\x9fe, 8-bit.", "\n.\n", "\n..two dots", "DKIM-Signature:"} {
 		if !strings.Contains(strings.ReplaceAll(msg, "\r\n", "\n"), want) {
 			t.Errorf("what arrived lacks %q:\n%s", want, msg)
@@ -402,12 +407,29 @@ func create(t *testing.T, path string) *os.File {
 	return f
 }
 
-func freePort(t *testing.T) int {
+// freePort finds a port that is free at each of the offsets, below those that the system gives to
+// clients: minutes may pass until it is used.
+func freePort(t *testing.T, offsets ...int) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+next:
+	for range 100 {
+		port := 10_000 + rand.IntN(18_000)
+		for _, offset := range append(offsets, 0) {
+			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+offset))
+			if err != nil {
+				continue next
+			}
+			ln.Close()
+		}
+		return port
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("no free ports")
+	return 0
+}
+
+// freeShift is a value for the demo's --shift.
+func freeShift(t *testing.T) int {
+	t.Helper()
+	const first = 2080
+	return freePort(t, 2110-first, 2143-first, 2465-first, 2525-first, 2587-first, 2993-first, 2995-first) - first
 }
