@@ -52,6 +52,7 @@ type storePlan struct {
 
 // renameAll gives files the names of their new flags, and returns what it did.
 func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, err error) {
+	defer m.hold(len(plan.positions))()
 	for i, pos := range plan.positions {
 		r, c, k := s.at(pos)
 		is := *r
@@ -104,6 +105,20 @@ func (m *Mailbox) planStore(uids []UID, op FlagOp, flags Flags, unchangedSince *
 		}
 	}
 	return plan, modified, nil
+}
+
+// hold keeps new and cur of mailboxes open, when n changes of files are to come and n is
+// large enough.
+func (m *Mailbox) hold(n int, others ...*Mailbox) (release func()) {
+	if n < 4 {
+		return func() {}
+	}
+	var dirs []string
+	for _, box := range append(others, m) {
+		folder := box.place.Load().folder
+		dirs = append(dirs, maildir.Join(folder, string(maildir.Cur)), maildir.Join(folder, string(maildir.New)))
+	}
+	return m.a.fs.Hold(dirs...)
 }
 
 // syncSubs makes renames durable.
@@ -168,6 +183,7 @@ func (m *Mailbox) remove(positions []int) (removed []UID, err error) {
 		return nil, nil
 	}
 	s := m.snap.Load()
+	defer m.hold(len(positions))()
 	subs := map[maildir.Sub]bool{}
 	done := 0
 	for _, pos := range positions {

@@ -116,6 +116,7 @@ func (m *Mailbox) settle(ctx context.Context) error {
 		return err
 	}
 	s = m.snap.Load()
+	defer m.hold(s.Len())()
 	var moved []int
 	for c, chunk := range s.chunks {
 		for i := 0; chunk.inNew > 0 && i < len(chunk.recs); i++ {

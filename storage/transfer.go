@@ -154,6 +154,7 @@ func (m *Mailbox) planTransfer(uids []UID, to *Mailbox) (list []transit, bytes i
 // move the target is synced first: a crash may leave a message in both, never in
 // none.
 func (m *Mailbox) carry(list []transit, to *Mailbox, move bool) (err error) {
+	defer m.hold(len(list), to)()
 	done := 0
 	subs, left := map[maildir.Sub]bool{}, map[maildir.Sub]bool{}
 	for _, t := range list {

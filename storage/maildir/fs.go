@@ -25,6 +25,8 @@ type FS interface {
 	ReadDir(name string) ([]string, error) // names, in no order
 	Stat(name string) (fs.FileInfo, error)
 	SyncDir(name string) error
+	// Hold keeps folders open for many calls in a row on names in them, until release.
+	Hold(dirs ...string) (release func())
 	Close() error
 }
 
@@ -44,12 +46,15 @@ func OpenFS(dir string) (FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	return rootFS{root}, nil
+	return &rootFS{root: root}, nil
 }
 
-type rootFS struct{ root *os.Root }
+type rootFS struct {
+	root *os.Root
+	held held
+}
 
-func (r rootFS) Create(name string) (File, error) {
+func (r *rootFS) Create(name string) (File, error) {
 	f, err := r.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, err
@@ -57,17 +62,14 @@ func (r rootFS) Create(name string) (File, error) {
 	return osFile{f}, nil
 }
 
-func (r rootFS) Open(name string) (*os.File, error) { return r.root.Open(name) }
-func (r rootFS) Rename(from, to string) error       { return r.root.Rename(from, to) }
-func (r rootFS) Link(from, to string) error         { return r.root.Link(from, to) }
-func (r rootFS) Remove(name string) error           { return r.root.Remove(name) }
-func (r rootFS) RemoveAll(name string) error        { return r.root.RemoveAll(name) }
-func (r rootFS) Mkdir(name string) error            { return r.root.Mkdir(name, 0o700) }
-func (r rootFS) Stat(name string) (fs.FileInfo, error) {
+func (r *rootFS) Open(name string) (*os.File, error) { return r.root.Open(name) }
+func (r *rootFS) RemoveAll(name string) error        { return r.root.RemoveAll(name) }
+func (r *rootFS) Mkdir(name string) error            { return r.root.Mkdir(name, 0o700) }
+func (r *rootFS) Stat(name string) (fs.FileInfo, error) {
 	return r.root.Stat(name)
 }
 
-func (r rootFS) ReadDir(name string) ([]string, error) {
+func (r *rootFS) ReadDir(name string) ([]string, error) {
 	f, err := r.root.Open(name)
 	if err != nil {
 		return nil, err
@@ -76,7 +78,7 @@ func (r rootFS) ReadDir(name string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-func (r rootFS) SyncDir(name string) error {
+func (r *rootFS) SyncDir(name string) error {
 	f, err := r.root.Open(name)
 	if err != nil {
 		return err
@@ -85,7 +87,7 @@ func (r rootFS) SyncDir(name string) error {
 	return f.Sync()
 }
 
-func (r rootFS) Close() error { return r.root.Close() }
+func (r *rootFS) Close() error { return r.root.Close() }
 
 type osFile struct{ *os.File }
 
