@@ -8,7 +8,7 @@ FUZZTIME ?= 60s
 export GOFLAGS
 export CGO_ENABLED := 1
 
-.PHONY: build demo test lint fuzz bench bench-quick torture test-programs test-thunderbird install
+.PHONY: build demo test lint fuzz bench bench-quick torture test-programs test-thunderbird test-roundcube install
 
 build:
 	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o facteur ./cmd/facteur
@@ -40,6 +40,9 @@ fuzz:
 # Programs with windows, as root on Debian; they are downloaded at the first run and no part of "make test".
 test-thunderbird:
 	go run ./test/gui thunderbird
+
+test-roundcube:
+	go run ./test/gui roundcube
 
 bench: build
 	go run ./bench

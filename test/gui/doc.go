@@ -1,7 +1,8 @@
 // Gui runs the programs with windows that people read their mail with against "facteur demo":
-// Debian's Thunderbird under Xvfb.
+// Debian's Thunderbird under Xvfb, and Debian's Roundcube in headless Chromium.
 //
 //	go run ./test/gui thunderbird
+//	go run ./test/gui roundcube
 //
 // Both are driven from inside, as their own makers test them: Thunderbird by Marionette, Chromium by
 // WebDriver. The program does what a user would, and after each step Gui asks the server by IMAP

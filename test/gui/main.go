@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -26,9 +27,9 @@ func main() {
 }
 
 func run(ctx context.Context, args []string) error {
-	plays := map[string]func(context.Context, *stage) error{"thunderbird": thunderbird}
+	plays := map[string]func(context.Context, *stage) error{"thunderbird": thunderbird, "roundcube": roundcube}
 	if len(args) != 1 || plays[args[0]] == nil {
-		return fmt.Errorf("usage: go run ./test/gui thunderbird")
+		return fmt.Errorf("usage: go run ./test/gui thunderbird|roundcube")
 	}
 	dir, err := os.MkdirTemp("", "facteur-"+args[0]+"-")
 	if err != nil {
@@ -129,4 +130,20 @@ func wait(ctx context.Context, what string, yes func() (bool, error)) error {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+var complaint = regexp.MustCompile(`(?m)^.*( [*\w]+ BAD |level=ERROR).*$`)
+
+// noComplaints looks for BAD answers in the log that a program kept of its dialogues, and for errors in Facteur's own.
+func (s *stage) noComplaints(log string) error {
+	for _, log := range []string{log, s.path("facteur.log")} {
+		text, err := os.ReadFile(log)
+		if err != nil {
+			return err
+		}
+		if bad := complaint.Find(text); bad != nil {
+			return fmt.Errorf("%s: %s", log, bad)
+		}
+	}
+	return nil
 }
