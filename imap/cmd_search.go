@@ -143,7 +143,7 @@ func (s *session) find(ctx context.Context, r *request, key *searchKey) ([]int, 
 func (s *session) searcher(v *view, r *request) *search {
 	return &search{
 		box:  &watchedBox{Mailbox: v.box, session: s, tag: r.tag, last: time.Now()},
-		uids: v.uids, entry: v.entry, recent: v.isRecent,
+		uids: v.uids, entry: v.entry, entries: v.entries([]span{{0, len(v.uids)}}), recent: v.isRecent,
 		saved: s.saved, now: s.srv.cfg.Now(),
 	}
 }

@@ -41,16 +41,14 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 		f.index, f.body = f.index || index, f.body || content
 		f.seen = f.seen || item.setsSeen() && !f.view.readOnly
 	}
-	for i := range all(spans) {
+	left := count(spans)
+	var m fetchMessage
+	for i, entry := range f.view.entries(spans) {
 		if f.out.err != nil {
 			return f.out.err
 		}
-		entry, ok := f.view.entry(i)
-		if !ok {
-			f.gone = true
-			continue
-		}
-		m := fetchMessage{pos: i, entry: entry}
+		left--
+		m.pos, m.entry = i, entry
 		if !f.index && !f.body {
 			f.write(&m, nil, nil)
 			continue
@@ -61,6 +59,7 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 			}
 		}
 	}
+	f.gone = f.gone || left > 0
 	return f.flush(ctx)
 }
 

@@ -25,6 +25,8 @@ type search struct {
 	box   searchBox
 	uids  []storage.UID                          // the message at position i has number i+1
 	entry func(i int) (e storage.Entry, ok bool) // not ok: expunged, the client doesn't know yet
+	// entries are all of them with their positions, those that are ok.
+	entries iter.Seq2[int, storage.Entry]
 	// recent tells which UIDs have \Recent in this session.
 	recent func(uid storage.UID) bool
 	saved  wire.Ranges // "$", UIDs
@@ -49,12 +51,9 @@ func (s *search) run(ctx context.Context, key *searchKey) ([]int, error) {
 		return nil, err
 	}
 	var found, open []int
-	for i := range s.uids {
-		e, ok := s.entry(i)
-		if !ok {
-			continue
-		}
-		m := candidate{search: s, position: i, entry: e}
+	m := candidate{search: s}
+	for i, e := range s.entries {
+		m.position, m.entry = i, e
 		switch a, err := m.ask(key); {
 		case err != nil:
 			return nil, err

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -82,11 +83,12 @@ func (b *memBox) FullText(context.Context, storage.TextField, string) (candidate
 
 func (b *memBox) search() *search {
 	s := &search{
-		box:    b,
-		entry:  func(i int) (storage.Entry, bool) { return b.entries[i], true },
-		recent: func(uid storage.UID) bool { return uid >= 40 },
-		saved:  wire.Ranges{{First: 20, Last: 30}},
-		now:    day("2026-03-01"),
+		box:     b,
+		entry:   func(i int) (storage.Entry, bool) { return b.entries[i], true },
+		entries: slices.All(b.entries),
+		recent:  func(uid storage.UID) bool { return uid >= 40 },
+		saved:   wire.Ranges{{First: 20, Last: 30}},
+		now:     day("2026-03-01"),
 	}
 	for _, e := range b.entries {
 		s.uids = append(s.uids, e.UID)

@@ -32,13 +32,48 @@ type span struct{ from, to int }
 // entry returns the message at a position of the view; ok is false when it has been
 // expunged and the client doesn't know yet.
 func (v *view) entry(i int) (e storage.Entry, ok bool) {
-	at, ok := i, i < v.snap.Len() && v.snap.At(i).UID == v.uids[i]
-	if !ok {
-		if at, ok = v.snap.Find(v.uids[i]); !ok {
-			return storage.Entry{UID: v.uids[i]}, false
+	if i < v.snap.Len() {
+		if e := v.snap.At(i); e.UID == v.uids[i] {
+			return e, true
 		}
 	}
+	at, ok := v.snap.Find(v.uids[i])
+	if !ok {
+		return storage.Entry{UID: v.uids[i]}, false
+	}
 	return v.snap.At(at), true
+}
+
+// entries goes through the messages of spans that are there still, with their positions.
+func (v *view) entries(spans []span) iter.Seq2[int, storage.Entry] {
+	return func(yield func(int, storage.Entry) bool) {
+		for _, s := range spans {
+			if !v.span(s, yield) {
+				return
+			}
+		}
+	}
+}
+
+// span is entries of one span. Most often the view is the snapshot, which can be walked
+// without looking anything up.
+func (v *view) span(s span, yield func(int, storage.Entry) bool) bool {
+	i := s.from
+	for at, e := range v.snap.All(s.from) {
+		if i == s.to || at != i || e.UID != v.uids[i] {
+			break
+		}
+		if !yield(i, e) {
+			return false
+		}
+		i++
+	}
+	for ; i < s.to; i++ {
+		if e, ok := v.entry(i); ok && !yield(i, e) {
+			return false
+		}
+	}
+	return true
 }
 
 // position finds the view's position of a UID.
