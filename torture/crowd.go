@@ -2,15 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/emersion/go-smtp"
 )
 
 // crowd opens thousands of connections that say nothing, and dozens that speak one octet at a time. Somebody
@@ -30,7 +25,7 @@ func crowd(ctx context.Context, t *trial) error {
 		}
 	}()
 	for i := range many {
-		c, err := net.DialTimeout("tcp", []string{mxAddr, imapAddr}[i%2], 5*time.Second)
+		c, err := net.DialTimeout("tcp", []string{t.addr(demoPorts.mx), t.addr(demoPorts.imap)}[i%2], 5*time.Second)
 		if err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}
@@ -39,16 +34,16 @@ func crowd(ctx context.Context, t *trial) error {
 	dripping, stop := context.WithCancel(ctx)
 	defer stop()
 	for range slow {
-		go drip(dripping)
+		go t.drip(dripping)
 	}
-	l := &load{ledger: newLedger()}
+	l := newLoad(t.site)
 	deadline := time.Now().Add(20 * time.Second)
 	if t.opt.quick {
 		deadline = time.Now().Add(3 * time.Second)
 	}
 	for time.Now().Before(deadline) {
 		begin := time.Now()
-		c, err := smtp.Dial(mxAddr)
+		c, err := t.dial(demoPorts.mx)
 		if err != nil {
 			return err
 		}
@@ -78,9 +73,9 @@ func crowd(ctx context.Context, t *trial) error {
 }
 
 // drip is a client that sends a message one octet at a time.
-func drip(ctx context.Context) {
+func (s site) drip(ctx context.Context) {
 	for ctx.Err() == nil {
-		c, err := net.Dial("tcp", mxAddr)
+		c, err := net.Dial("tcp", s.addr(demoPorts.mx))
 		if err != nil {
 			return
 		}
@@ -92,76 +87,4 @@ func drip(ctx context.Context) {
 		}
 		c.Close()
 	}
-}
-
-// soak runs the mixed load without any kill, and looks at what the process holds: it may grow with the mail
-// at first, and must be flat in the second half. A day of a small server's traffic passes in the time.
-func soak(ctx context.Context, t *trial) error {
-	length := 8 * time.Minute
-	if t.opt.quick {
-		length = 20 * time.Second
-	}
-	if err := t.start(ctx); err != nil {
-		return err
-	}
-	l := &load{ledger: newLedger()}
-	loading, stop := context.WithTimeout(ctx, length)
-	defer stop()
-	ended := make(chan struct{})
-	go func() { l.run(loading, t.opt.seed); close(ended) }()
-	var half, last held
-	for begin := time.Now(); loading.Err() == nil; {
-		time.Sleep(length / 40)
-		now, err := t.held()
-		if err != nil {
-			return err
-		}
-		if time.Since(begin) < length/2 {
-			half = half.max(now)
-		} else {
-			last = last.max(now)
-		}
-	}
-	<-ended
-	fmt.Printf("      %d operations; at most %s in the first half, %s in the second\n", l.done.Load(), half, last)
-	if last.rss > half.rss*3/2+(32<<10) || last.files > half.files*3/2+20 || last.threads > half.threads+20 {
-		return errors.New("the process grows")
-	}
-	if err := l.ledger.check(bob); err != nil {
-		return err
-	}
-	if err := t.stop(); err != nil {
-		return err
-	}
-	return t.verify(ctx)
-}
-
-// held is what the server's process holds.
-type held struct{ rss, files, threads int }
-
-func (h held) max(o held) held {
-	return held{max(h.rss, o.rss), max(h.files, o.files), max(h.threads, o.threads)}
-}
-
-func (h held) String() string {
-	return fmt.Sprintf("%d MiB, %d files, %d threads", h.rss>>10, h.files, h.threads)
-}
-
-func (t *trial) held() (h held, err error) {
-	proc := fmt.Sprintf("/proc/%d", t.cmd.Process.Pid)
-	status, err := os.ReadFile(filepath.Join(proc, "status"))
-	if err != nil {
-		return h, err
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			fmt.Sscan(rest, &h.rss)
-		}
-		if rest, ok := strings.CutPrefix(line, "Threads:"); ok {
-			fmt.Sscan(rest, &h.threads)
-		}
-	}
-	files, err := os.ReadDir(filepath.Join(proc, "fd"))
-	h.files = len(files)
-	return h, err
 }

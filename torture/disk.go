@@ -4,227 +4,100 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/emersion/go-imap/v2"
+	"github.com/emersion/go-imap/v2/imapclient"
 	"github.com/emersion/go-smtp"
 )
 
-// twoServers starts a second server on the folder of the first, which has to refuse and leave the
-// first one alone.
-func twoServers(ctx context.Context, t *trial) error {
-	if err := t.start(ctx); err != nil {
-		return err
-	}
-	second := t.serverCommand(ctx)
-	second.Args = append(second.Args, "--shift", "31000")
-	out, err := second.CombinedOutput()
-	if err == nil {
-		return errors.New("the second server started")
-	}
-	if !strings.Contains(string(out), t.dir) && !strings.Contains(string(out), fmt.Sprint(t.cmd.Process.Pid)) {
-		return fmt.Errorf("the second server doesn't say who holds the folder: %s", out)
-	}
-	if _, err := login(bob); err != nil {
-		return fmt.Errorf("the first server after that: %w", err)
-	}
-	return t.stop()
-}
+// errSkip: the machine doesn't let the scenario do what it does.
+var errSkip = errors.New("not possible here")
 
-// damagedDatabases takes away, cuts short and overwrites the databases of a stopped server. An index comes back by
-// itself with the same UIDs; a damaged server.db or queue.db is explained and left as it is.
-func damagedDatabases(ctx context.Context, t *trial) error {
-	if err := t.start(ctx); err != nil {
-		return err
-	}
-	l := &load{ledger: newLedger()}
-	for range 5 {
-		if err := l.mx(ctx, t.rnd); err != nil {
-			return err
-		}
-		if err := l.append(ctx, t.rnd); err != nil {
-			return err
-		}
-	}
-	before, err := fingerprint(bob)
+// mountDisk makes an ext4 of its own out of a file, and mounts it as the data folder. unmount it after.
+func (t *trial) mountDisk(ctx context.Context, mib int64) error {
+	image := t.dir + ".ext4"
+	f, err := os.Create(image)
 	if err != nil {
 		return err
 	}
-	if err := t.stop(); err != nil {
+	if err := errors.Join(f.Truncate(mib<<20), f.Close(), os.MkdirAll(t.dir, 0o755)); err != nil {
 		return err
 	}
-	index := filepath.Join(t.dir, "mail/demo.test/bob/index.db")
-	for _, d := range damages {
-		if err := d.do(index); err != nil {
-			return err
-		}
-		if err := t.start(ctx); err != nil {
-			return fmt.Errorf("index.db %s: %w", d.name, err)
-		}
-		after, err := fingerprint(bob)
-		if err != nil {
-			return fmt.Errorf("index.db %s: %w", d.name, err)
-		}
-		if after != before {
-			return fmt.Errorf("index.db %s: mailboxes changed:\n%s\nwas\n%s", d.name, after, before)
-		}
-		if err := t.stop(); err != nil {
-			return err
-		}
-		if err := t.verify(ctx); err != nil {
-			return fmt.Errorf("index.db %s: %w", d.name, err)
-		}
+	if err := command(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", image); err != nil {
+		return fmt.Errorf("%w: %w", errSkip, err)
 	}
-	return t.damagedServerDB(ctx)
-}
-
-// damagedServerDB: the accounts can't be made up again, so the server must say what is wrong, and not
-// start with nobody in it.
-func (t *trial) damagedServerDB(ctx context.Context) error {
-	path := filepath.Join(t.dir, "server.db")
-	whole, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	for _, d := range damages[1:] {
-		if err := d.do(path); err != nil {
-			return err
-		}
-		damaged, _ := os.ReadFile(path)
-		out, err := t.serverCommand(ctx).CombinedOutput()
-		if err == nil {
-			return fmt.Errorf("server.db %s: the server ran", d.name)
-		}
-		if !strings.Contains(string(out), "server.db") || strings.Contains(string(out), "goroutine ") {
-			return fmt.Errorf("server.db %s: not explained: %s", d.name, out)
-		}
-		if now, _ := os.ReadFile(path); string(now) != string(damaged) {
-			return fmt.Errorf("server.db %s: the server changed it", d.name)
-		}
-		if err := os.WriteFile(path, whole, 0o600); err != nil {
-			return err
-		}
+	if err := t.mount(ctx); err != nil { // a container's root may not
+		return fmt.Errorf("%w: %w", errSkip, err)
 	}
 	return nil
 }
 
-var damages = []struct {
-	name string
-	do   func(path string) error
-}{
-	{"missing", func(p string) error { removeWAL(p); return os.Remove(p) }},
-	{"overwritten", func(p string) error {
-		removeWAL(p)
-		f, err := os.OpenFile(p, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteAt([]byte(strings.Repeat("no database ", 1000)), 0)
-		return errors.Join(err, f.Close())
-	}},
-	{"cut short", func(p string) error { removeWAL(p); return os.Truncate(p, 5000) }},
-	{"of the future", func(p string) error { // user_version is at offset 60 of the header
-		removeWAL(p)
-		f, err := os.OpenFile(p, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteAt([]byte{0, 0x7f, 0, 0}, 60)
-		return errors.Join(err, f.Close())
-	}},
+func (t *trial) mount(ctx context.Context) error {
+	return command(ctx, "mount", "-o", "loop,errors=remount-ro", t.dir+".ext4", t.dir)
 }
 
-func removeWAL(path string) {
-	os.Remove(path + "-wal")
-	os.Remove(path + "-shm")
+// unmount ends the server and takes its disk away.
+func (t *trial) unmount() {
+	t.kill()
+	_ = syscall.Unmount(t.dir, syscall.MNT_DETACH)
 }
 
-// fingerprint writes down what a client can know of an account: names, UIDVALIDITY, UIDs, flags, sizes.
-func fingerprint(user string) (string, error) {
-	c, err := login(user)
-	if err != nil {
-		return "", err
+func command(ctx context.Context, name string, args ...string) error {
+	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w: %s", name, err, out)
 	}
-	defer c.Close()
-	boxes, err := c.List("", "*", nil).Collect()
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	for _, box := range boxes {
-		data, err := c.Select(box.Mailbox, &imap.SelectOptions{ReadOnly: true}).Wait()
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintf(&b, "%s %d %d\n", box.Mailbox, data.UIDValidity, data.UIDNext)
-		if data.NumMessages == 0 {
-			continue
-		}
-		var all imap.SeqSet
-		all.AddRange(1, 0)
-		msgs, err := c.Fetch(all, &imap.FetchOptions{UID: true, Flags: true, RFC822Size: true, InternalDate: true, Envelope: true}).Collect()
-		if err != nil {
-			return "", err
-		}
-		for _, m := range msgs {
-			// Whom \Recent was shown to is known to the index alone (RFC 3501 2.3.2 lets a server be unsure).
-			m.Flags = slices.DeleteFunc(m.Flags, func(f imap.Flag) bool { return f == "\\Recent" })
-			fmt.Fprintf(&b, "  %d %v %d %s %s\n", m.UID, m.Flags, m.RFC822Size, m.InternalDate.UTC(), m.Envelope.Subject)
-		}
-	}
-	return b.String(), nil
+	return nil
 }
 
-// fullDisk fills a small disk with mail. The server must say so with 452 and NO, still expunge, and take mail
-// again without a restart once there is room.
+// fullDisk fills a small disk with mail until the server takes no more, then with somebody else's file until
+// nothing fits at all. The server must say so with 452 4.3.1 and NO [LIMIT], let mail be read and expunged, and
+// take mail again without a restart once there is room.
 func fullDisk(ctx context.Context, t *trial) error {
-	if err := t.smallDisk("size=170m"); err != nil { // the low-water mark is 100 MiB
+	if err := t.mountDisk(ctx, 180); err != nil { // the low-water mark is 100 MiB
 		return err
 	}
-	defer func() { t.kill(); _ = syscall.Unmount(t.dir, 0) }()
+	defer t.unmount()
 	if err := t.start(ctx); err != nil {
 		return err
 	}
-	l := &load{ledger: newLedger()}
-	big := strings.Repeat("x", 70) + "\r\n"
-	big = strings.Repeat(big, (1<<20)/len(big))
-	deliver := func() error {
-		c, err := smtp.Dial(mxAddr)
-		if err != nil {
-			return err
-		}
-		defer c.Close()
-		subject := l.ledger.offer(bob, "big")
-		err = c.SendMail("friend@elsewhere.test", []string{bob}, strings.NewReader("Subject: "+subject+"\r\n\r\n"+big))
-		if err == nil {
-			l.ledger.stored(subject)
-		}
-		return err
-	}
-	var refused error
+	l := newLoad(t.site)
+	big := strings.Repeat(strings.Repeat("x", 70)+"\r\n", 14000)
+	var err error
 	for range 200 {
-		if refused = deliver(); refused != nil {
+		if err = l.big(big); err != nil {
 			break
 		}
 	}
-	var smtpErr *smtp.SMTPError
-	if !errors.As(refused, &smtpErr) || smtpErr.Code != 452 {
-		return fmt.Errorf("a full disk was answered with %v, not 452", refused)
-	}
-	if err := appendBig(big); err == nil || !strings.Contains(err.Error(), "OVERQUOTA") && !strings.Contains(err.Error(), "LIMIT") {
-		return fmt.Errorf("APPEND on a full disk was answered with %v", err)
-	}
-	if err := l.ledger.check(bob); err != nil {
+	if err := noRoom("a message", err); err != nil {
 		return err
 	}
-	if err := expungeAll(l); err != nil {
-		return fmt.Errorf("EXPUNGE on a full disk: %w", err)
+	if err := t.refusing(l, big); err != nil {
+		return err
 	}
-	if err := deliver(); err != nil {
+	if err := t.inBox(bob, deleteAll); err != nil {
+		return fmt.Errorf("STORE below the low-water mark: %w", err)
+	}
+	stranger := filepath.Join(t.dir, "stranger")
+	if err := fill(stranger); err != nil {
+		return err
+	}
+	if err := t.refusing(l, big); err != nil {
+		return fmt.Errorf("with no octet left: %w", err)
+	}
+	if err := t.inBox(bob, expunge); err != nil {
+		return fmt.Errorf("EXPUNGE with no octet left: %w", err)
+	}
+	l.ledger.forget(bob)
+	if err := os.Remove(stranger); err != nil {
+		return err
+	}
+	if err := l.big(big); err != nil {
 		return fmt.Errorf("after room was made: %w", err)
 	}
 	if err := l.ledger.check(bob); err != nil {
@@ -236,17 +109,80 @@ func fullDisk(ctx context.Context, t *trial) error {
 	return t.verify(ctx)
 }
 
-func appendBig(text string) error {
-	c, err := login(bob)
+// refusing checks that nothing new is taken by any door and what is there is served.
+func (t *trial) refusing(l *load, big string) error {
+	for _, port := range []int{demoPorts.mx, demoPorts.submission} {
+		c, err := l.dial(port)
+		if err != nil {
+			return err
+		}
+		err = noRoom(fmt.Sprintf("MAIL at port %d", port), c.Mail(bob, nil))
+		c.Close()
+		if err != nil {
+			return err
+		}
+	}
+	c, err := t.login(bob)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	return appendTo(c, "INBOX", text)
+	var no *imap.Error
+	if err := appendTo(c, "INBOX", big); !errors.As(err, &no) || no.Type != imap.StatusResponseTypeNo || no.Code != imap.ResponseCodeLimit {
+		return fmt.Errorf("APPEND was answered with %v, not NO [LIMIT]", err)
+	}
+	return l.ledger.check(bob)
 }
 
-func expungeAll(l *load) error {
-	c, err := login(bob)
+// noRoom says whether err is the answer of RFC 5321 4.5.3.1.10 and RFC 3463 3.4 for "system full".
+func noRoom(what string, err error) error {
+	var reply *smtp.SMTPError
+	if !errors.As(err, &reply) || reply.Code != 452 || reply.EnhancedCode != (smtp.EnhancedCode{4, 3, 1}) {
+		return fmt.Errorf("%s was answered with %v, not 452 4.3.1", what, err)
+	}
+	return nil
+}
+
+// fill writes a file until the disk is full.
+func fill(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	for _, piece := range []int64{1 << 20, 1} {
+		for err == nil {
+			_, err = io.CopyN(f, zeros{}, piece)
+		}
+		if !errors.Is(err, syscall.ENOSPC) {
+			return errors.Join(err, f.Close())
+		}
+		err = nil
+	}
+	return f.Close()
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// big delivers one large message to bob.
+func (l *load) big(text string) error {
+	c, err := l.dial(demoPorts.mx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	subject := l.ledger.offer(bob, "big")
+	err = c.SendMail("friend@elsewhere.test", []string{bob}, strings.NewReader("Subject: "+subject+"\r\n\r\n"+text))
+	if err == nil {
+		l.ledger.stored(subject)
+	}
+	return err
+}
+
+// inBox does something with a session that has INBOX selected.
+func (t *trial) inBox(user string, do func(*imapclient.Client) error) error {
+	c, err := t.login(user)
 	if err != nil {
 		return err
 	}
@@ -254,61 +190,68 @@ func expungeAll(l *load) error {
 	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
 		return err
 	}
+	return do(c)
+}
+
+func deleteAll(c *imapclient.Client) error {
 	var all imap.SeqSet
 	all.AddRange(1, 0)
-	if err := c.Store(all, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
-		return err
-	}
-	if _, err := c.Expunge().Collect(); err != nil {
-		return err
-	}
-	l.ledger.mu.Lock()
-	defer l.ledger.mu.Unlock()
-	for _, f := range l.ledger.state {
-		f.gone = removed
-	}
-	return nil
+	return c.Store(all, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close()
 }
 
-// smallDisk mounts a tmpfs as the data folder.
-func (t *trial) smallDisk(options string) error {
-	if err := os.MkdirAll(t.dir, 0o755); err != nil {
-		return err
-	}
-	return syscall.Mount("tmpfs", t.dir, "tmpfs", 0, options)
+func expunge(c *imapclient.Client) error {
+	_, err := c.Expunge().Collect()
+	return err
 }
 
-// readOnlyDisk turns the disk read-only under a running server: it must refuse with a 4xx, keep serving what
-// can be read, and work again when the disk does.
+// readOnlyDisk lets the disk of a running server turn read-only, as ext4 does when it finds an error. New mail has to
+// be refused with a 4xx, what is there stays readable. Such a disk doesn't come back by itself: it is checked
+// and mounted again, and then all is as before.
 func readOnlyDisk(ctx context.Context, t *trial) error {
-	if err := t.smallDisk("size=400m"); err != nil {
+	if err := t.mountDisk(ctx, 400); err != nil {
 		return err
 	}
-	defer func() { t.kill(); _ = syscall.Unmount(t.dir, syscall.MNT_DETACH) }()
+	defer t.unmount()
 	if err := t.start(ctx); err != nil {
 		return err
 	}
-	l := &load{ledger: newLedger()}
-	if err := l.mx(ctx, t.rnd); err != nil {
+	l := newLoad(t.site)
+	for _, work := range []func() error{func() error { return l.mx(ctx, t.rnd) }, func() error { return l.append(ctx, t.rnd) }} {
+		if err := work(); err != nil {
+			return err
+		}
+	}
+	before, err := t.fingerprint(bob)
+	if err != nil {
 		return err
 	}
-	// A tmpfs with files open for writing can't be made read-only; one whose limit is what it holds now can't be written.
-	if err := t.noRoom(); err != nil {
+	if err := t.diskError(); err != nil {
 		return err
 	}
-	err := l.mx(ctx, t.rnd)
-	var smtpErr *smtp.SMTPError
-	if !errors.As(err, &smtpErr) || smtpErr.Code/100 != 4 {
-		return fmt.Errorf("a disk that takes nothing was answered with %v, not a 4xx", err)
+	if err := t.readable(ctx, l, before); err != nil {
+		return err
+	}
+	_ = t.stop() // it can't write what it would like to, and says so
+	if err := syscall.Unmount(t.dir, 0); err != nil {
+		return err
+	}
+	if err := command(ctx, "e2fsck", "-p", "-f", t.dir+".ext4"); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 { // 1: errors, and now there are none
+			return err
+		}
+	}
+	if err := t.mount(ctx); err != nil {
+		return err
+	}
+	if err := t.start(ctx); err != nil {
+		return err
 	}
 	if err := l.ledger.check(bob); err != nil {
-		return fmt.Errorf("reading from a disk that takes nothing: %w", err)
-	}
-	if err := syscall.Mount("tmpfs", t.dir, "tmpfs", syscall.MS_REMOUNT, "size=400m"); err != nil {
-		return err
+		return fmt.Errorf("after the disk was mended: %w", err)
 	}
 	if err := l.mx(ctx, t.rnd); err != nil {
-		return fmt.Errorf("after the disk works again: %w", err)
+		return fmt.Errorf("after the disk was mended: %w", err)
 	}
 	if err := l.ledger.check(bob); err != nil {
 		return err
@@ -319,12 +262,50 @@ func readOnlyDisk(ctx context.Context, t *trial) error {
 	return t.verify(ctx)
 }
 
-// noRoom shrinks the tmpfs to what it holds.
-func (t *trial) noRoom() error {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(t.dir, &s); err != nil {
+// diskError tells ext4 to believe that it has found an error.
+func (t *trial) diskError() error {
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
 		return err
 	}
-	used := int64(s.Blocks-s.Bfree) * s.Bsize
-	return syscall.Mount("tmpfs", t.dir, "tmpfs", syscall.MS_REMOUNT, fmt.Sprintf("size=%d", used))
+	for line := range strings.Lines(string(mounts)) {
+		if f := strings.Fields(line); f[1] == t.dir {
+			if err := os.WriteFile("/sys/fs/ext4/"+filepath.Base(f[0])+"/trigger_fs_error", []byte("1"), 0); err != nil {
+				return err
+			}
+		}
+	}
+	err = os.WriteFile(filepath.Join(t.dir, "probe"), nil, 0o600)
+	if !errors.Is(err, syscall.EROFS) {
+		return fmt.Errorf("the disk has not become read-only: %v", err)
+	}
+	return nil
+}
+
+// readable checks what a server does whose disk has become read-only.
+func (t *trial) readable(ctx context.Context, l *load, before string) error {
+	err := l.mx(ctx, t.rnd)
+	var reply *smtp.SMTPError
+	if !errors.As(err, &reply) || reply.Code/100 != 4 {
+		return fmt.Errorf("a message for a read-only disk was answered with %v, not a 4xx", err)
+	}
+	c, err := t.login(bob)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	var no *imap.Error
+	if err := appendTo(c, "INBOX", "Subject: x\r\n\r\n"); !errors.As(err, &no) || no.Type != imap.StatusResponseTypeNo {
+		return fmt.Errorf("APPEND on a read-only disk was answered with %v, not NO", err)
+	}
+	if _, err := c.Select("INBOX", nil).Wait(); err != nil {
+		return err
+	}
+	if err := c.Store(imap.SeqSetNum(1), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagFlagged}}, nil).Close(); !errors.As(err, &no) {
+		return fmt.Errorf("STORE on a read-only disk was answered with %v, not NO", err)
+	}
+	if now, err := t.fingerprint(bob); err != nil || now != before {
+		return fmt.Errorf("mail is not read as before: %v\n%s\nwas\n%s", err, now, before)
+	}
+	return l.ledger.check(bob)
 }

@@ -12,9 +12,9 @@ import (
 func killRounds(ctx context.Context, t *trial) error {
 	rounds := 50
 	if t.opt.quick {
-		rounds = 5
+		rounds = 3
 	}
-	l := &load{ledger: newLedger()}
+	l := newLoad(t.site)
 	for round := range rounds {
 		if err := t.start(ctx); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
@@ -45,16 +45,9 @@ func (t *trial) after(ctx context.Context, l *load) error {
 	if err := t.tmpClean(); err != nil {
 		return err
 	}
-	deadline := time.Now().Add(20 * time.Second)
-	for { // the queue still has something to send to Sink
-		err := l.ledger.check(alice)
-		if err == nil {
-			break
-		}
-		if time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(50 * time.Millisecond)
+	// The queue still has something to send to Sink.
+	if err := eventually(20*time.Second, func() error { return l.ledger.check(alice) }); err != nil {
+		return err
 	}
 	if err := l.ledger.check(bob); err != nil {
 		return err
@@ -65,10 +58,19 @@ func (t *trial) after(ctx context.Context, l *load) error {
 	return t.verify(ctx)
 }
 
+// eventually tries again until f succeeds or limit is over.
+func eventually(limit time.Duration, f func() error) error {
+	for deadline := time.Now().Add(limit); ; time.Sleep(50 * time.Millisecond) {
+		if err := f(); err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
 // tmpClean says what lies in the tmp folders of accounts that have been opened.
 func (t *trial) tmpClean() error {
 	for _, user := range []string{alice, bob} { // a log-in opens the account
-		c, err := login(user)
+		c, err := t.login(user)
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 // ledger holds what the server was asked to do with each message, by its subject, and what it has
 // acknowledged. What was asked and not acknowledged when the server died may have happened or not.
 type ledger struct {
+	at    site
 	mu    sync.Mutex
 	state map[string]*fate
 	next  int
@@ -36,7 +37,9 @@ const (
 	removed
 )
 
-func newLedger() *ledger { return &ledger{state: map[string]*fate{}, uids: map[string]string{}} }
+func newLedger(at site) *ledger {
+	return &ledger{at: at, state: map[string]*fate{}, uids: map[string]string{}}
+}
 
 // offer notes a message that is about to be sent, and gives its subject.
 func (l *ledger) offer(user, kind string) string {
@@ -62,9 +65,20 @@ func (l *ledger) set(subject string, change func(*fate)) {
 	}
 }
 
+// forget notes that everything in a user's INBOX that is acknowledged is expunged.
+func (l *ledger) forget(user string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.state {
+		if f.user == user && f.sure {
+			f.gone = removed
+		}
+	}
+}
+
 // check reads all of a user's mailboxes and compares.
 func (l *ledger) check(user string) error {
-	c, err := login(user)
+	c, err := l.at.login(user)
 	if err != nil {
 		return err
 	}

@@ -21,9 +21,12 @@ import (
 // load is mixed traffic against a server that may die at any moment: an error ends a worker's session,
 // and it comes again until ctx ends.
 type load struct {
+	site
 	ledger *ledger
 	done   atomic.Int64 // acknowledged operations
 }
+
+func newLoad(at site) *load { return &load{site: at, ledger: newLedger(at)} }
 
 // run runs all workers until ctx ends.
 func (l *load) run(ctx context.Context, seed uint64) {
@@ -49,9 +52,25 @@ func letter(from, to, subject string, rnd *rand.Rand) string {
 		from, to, subject, subject, strings.Repeat("All work and no play.\r\n", rnd.IntN(400)))
 }
 
+// dial connects to the MX as anybody, or to submission as bob.
+func (s site) dial(port int) (*smtp.Client, error) {
+	if port == demoPorts.mx {
+		return smtp.Dial(s.addr(port))
+	}
+	c, err := smtp.DialStartTLS(s.addr(port), &tls.Config{InsecureSkipVerify: true}) // the demo's throw-away certificate
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Auth(sasl.NewPlainClient("", bob, password)); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // mx delivers to bob, some messages in one session.
 func (l *load) mx(ctx context.Context, rnd *rand.Rand) error {
-	c, err := smtp.Dial(mxAddr)
+	c, err := l.dial(demoPorts.mx)
 	if err != nil {
 		return err
 	}
@@ -72,14 +91,11 @@ func (l *load) mx(ctx context.Context, rnd *rand.Rand) error {
 
 // submit sends from bob to somewhere else, which ends in alice's mailbox Sink.
 func (l *load) submit(ctx context.Context, rnd *rand.Rand) error {
-	c, err := smtp.DialStartTLS(subAddr, &tls.Config{InsecureSkipVerify: true}) // the demo's throw-away certificate
+	c, err := l.dial(demoPorts.submission)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.Auth(sasl.NewPlainClient("", bob, password)); err != nil {
-		return err
-	}
 	for range 1 + rnd.IntN(10) {
 		if ctx.Err() != nil {
 			return nil
@@ -95,7 +111,7 @@ func (l *load) submit(ctx context.Context, rnd *rand.Rand) error {
 }
 
 func (l *load) append(ctx context.Context, rnd *rand.Rand) error {
-	c, err := login(bob)
+	c, err := l.login(bob)
 	if err != nil {
 		return err
 	}
@@ -130,7 +146,7 @@ func appendTo(c *imapclient.Client, mailbox, msg string, flags ...imap.Flag) err
 
 // move moves messages between INBOX and Archive: they may be in the one or the other, never in both.
 func (l *load) move(ctx context.Context, rnd *rand.Rand) error {
-	c, err := login(bob)
+	c, err := l.login(bob)
 	if err != nil {
 		return err
 	}
@@ -158,7 +174,7 @@ func (l *load) move(ctx context.Context, rnd *rand.Rand) error {
 
 // expunge deletes a message of INBOX for good.
 func (l *load) expunge(ctx context.Context, rnd *rand.Rand) error {
-	c, err := login(bob)
+	c, err := l.login(bob)
 	if err != nil {
 		return err
 	}
@@ -196,7 +212,7 @@ func (l *load) expunge(ctx context.Context, rnd *rand.Rand) error {
 
 // rename renames a tree of mailboxes to and fro.
 func (l *load) rename(ctx context.Context, rnd *rand.Rand) error {
-	c, err := login(bob)
+	c, err := l.login(bob)
 	if err != nil {
 		return err
 	}

@@ -15,17 +15,44 @@ import (
 )
 
 const (
-	shift    = 30000
-	mxAddr   = "127.0.0.1:32525"
-	subAddr  = "127.0.0.1:32587"
-	imapAddr = "127.0.0.1:32143"
 	alice    = "alice@demo.test"
 	bob      = "bob@demo.test"
 	password = "facteur"
 )
 
+// demoPorts are those of "facteur demo", to which its shift is added.
+var demoPorts = struct{ mx, submission, submissions, imap, imaps, pop3, pop3s, http, metrics int }{
+	2525, 2587, 2465, 2143, 2993, 2110, 2995, 2080, 2090,
+}
+
+// site is where a server listens.
+type site struct{ shift int }
+
+func (s site) addr(port int) string { return net.JoinHostPort("127.0.0.1", fmt.Sprint(port+s.shift)) }
+
+// freeSite finds ports that nobody listens on.
+func freeSite() (site, error) {
+	p := demoPorts
+	for range 50 {
+		s, free := site{18000 + 10*rand.IntN(1400)}, true // below the ports that the system gives to clients
+		for _, port := range []int{p.mx, p.submission, p.submissions, p.imap, p.imaps, p.pop3, p.pop3s, p.http, p.metrics} {
+			l, err := net.Listen("tcp", s.addr(port))
+			if err != nil {
+				free = false
+				break
+			}
+			l.Close()
+		}
+		if free {
+			return s, nil
+		}
+	}
+	return site{}, errors.New("no free ports for a server")
+}
+
 // trial is one scenario under way: a server and its data.
 type trial struct {
+	site
 	opt options
 	dir string
 	log string
@@ -40,14 +67,14 @@ func (t *trial) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	t.cmd = t.serverCommand(ctx)
+	t.cmd = t.serverCommand(ctx, t.site)
 	t.cmd.Stdout, t.cmd.Stderr = log, log
 	if err := t.cmd.Start(); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		c, err := net.Dial("tcp", imapAddr)
+		c, err := net.Dial("tcp", t.addr(demoPorts.imap))
 		if err == nil {
 			c.Close()
 			return nil
@@ -60,8 +87,8 @@ func (t *trial) start(ctx context.Context) error {
 	}
 }
 
-func (t *trial) serverCommand(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, t.opt.facteur, "demo", "--dir", t.dir, "--shift", fmt.Sprint(shift), "--plain-auth", "--check-senders=false")
+func (t *trial) serverCommand(ctx context.Context, at site) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, t.opt.facteur, "demo", "--dir", t.dir, "--shift", fmt.Sprint(at.shift), "--plain-auth", "--check-senders=false")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
@@ -102,8 +129,8 @@ func (t *trial) facteur(ctx context.Context, args ...string) (string, error) {
 }
 
 // login opens an IMAP session with a client that is not ours.
-func login(user string) (*imapclient.Client, error) {
-	conn, err := net.DialTimeout("tcp", imapAddr, 5*time.Second)
+func (s site) login(user string) (*imapclient.Client, error) {
+	conn, err := net.DialTimeout("tcp", s.addr(demoPorts.imap), 5*time.Second)
 	if err != nil {
 		return nil, err
 	}

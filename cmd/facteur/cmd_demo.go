@@ -117,7 +117,7 @@ func (o *demoOptions) config() (Config, error) {
 	}
 	cfg.Listen = ListenConfig{
 		MX: at(2525), Submission: at(2587), Submissions: at(2465), IMAP: at(2143), IMAPS: at(2993),
-		POP3: at(2110), POP3S: at(2995), HTTP: at(2080),
+		POP3: at(2110), POP3S: at(2995), HTTP: at(2080), Metrics: at(2090),
 	}
 	cfg.TLS.Hosts = []string{"localhost", "127.0.0.1", "::1", o.domain}
 	cfg.Submit.PlainAuth = o.plainAuth
@@ -207,10 +207,11 @@ func (c *cli) showDemo(o demoOptions, cfg Config) error {
 		POP3        string   `json:"pop3"`
 		POP3S       string   `json:"pop3s"`
 		HTTP        string   `json:"http"`
+		Metrics     string   `json:"metrics"`
 	}{
 		cfg.Data, filepath.Join(cfg.Data, "ca.pem"), o.domain, []string{"alice@" + o.domain, "bob@" + o.domain}, demoPassword,
 		port(cfg.Listen.MX), port(cfg.Listen.Submission), port(cfg.Listen.Submissions), port(cfg.Listen.IMAP), port(cfg.Listen.IMAPS),
-		port(cfg.Listen.POP3), port(cfg.Listen.POP3S), port(cfg.Listen.HTTP),
+		port(cfg.Listen.POP3), port(cfg.Listen.POP3S), port(cfg.Listen.HTTP), port(cfg.Listen.Metrics),
 	}
 	program, err := os.Executable()
 	if err != nil {
@@ -219,7 +220,7 @@ func (c *cli) showDemo(o demoOptions, cfg Config) error {
 	return c.show(info, func(w io.Writer) {
 		strings.NewReplacer("{program}", program, "{domain}", o.domain, "{accounts}", strings.Join(info.Accounts, " and "),
 			"{password}", demoPassword, "{mx}", info.MX, "{submission}", info.Submission, "{submissions}", info.Submissions,
-			"{imap}", info.IMAP, "{imaps}", info.IMAPS, "{pop3}", info.POP3, "{pop3s}", info.POP3S, "{http}", info.HTTP,
+			"{imap}", info.IMAP, "{imaps}", info.IMAPS, "{pop3}", info.POP3, "{pop3s}", info.POP3S, "{http}", info.HTTP, "{metrics}", info.Metrics,
 			"{dir}", info.Dir, "{ca}", info.CA).WriteString(w, demoText)
 	})
 }
@@ -229,7 +230,7 @@ const demoText = `Facteur demo: domain {domain}, accounts {accounts}, password {
   mail from users    submission {submission} (STARTTLS), submissions {submissions} (TLS)
   reading mail       IMAP {imap} (STARTTLS), IMAPS {imaps} (TLS)
                      POP3 {pop3} (STLS), POP3S {pop3s} (TLS)
-  web                http://{http}
+  web                http://{http}, metrics http://{metrics}/metrics
   data               {dir} (bob's mail: {dir}/mail/{domain}/bob)
   CA certificate     {ca}
 

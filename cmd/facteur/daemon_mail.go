@@ -67,7 +67,7 @@ func (d *Daemon) smtpConfig(kind smtpd.Kind, deps Deps) smtpd.Config {
 	cfg := smtpd.Config{
 		Kind: kind, Hostname: d.cfg.Hostname, TLS: d.parts.certs.Client("smtp"), PlainAuth: d.cfg.Submit.PlainAuth,
 		SpoolDir: filepath.Join(d.cfg.Data, incoming), Limits: d.cfg.Limits.smtp(kind), Log: d.log, Now: deps.Now,
-		Queue: d.parts.queue, ForgedResult: sender.ForgedResult, Observe: d.metrics.observe,
+		Free: d.parts.store.Free, Queue: d.parts.queue, ForgedResult: sender.ForgedResult, Observe: d.metrics.observe,
 		Auth: d.parts.directory, Senders: d.parts.directory, Signer: signer{d.parts.keyring}, Allowance: allowance{d.parts.queue},
 	}
 	return cfg

@@ -202,7 +202,7 @@ func freeShift(t *testing.T) int {
 	for range 50 {
 		shift := 20000 + rand.N(30000)
 		free := true
-		for _, port := range []int{2525, 2587, 2465, 2143, 2993, 2110, 2995, 2080} {
+		for _, port := range []int{2525, 2587, 2465, 2143, 2993, 2110, 2995, 2080, 2090} {
 			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+shift))
 			if err != nil {
 				free = false
