@@ -20,12 +20,14 @@ import (
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // emailID is "E" and the UNIQUE of our own names; of other programs' it is a hash.
-func emailID(base string) string {
+func emailID(base string) string { return string(appendEmailID(nil, base)) }
+
+func appendEmailID(b []byte, base string) []byte {
 	if u := maildir.UniqueOf(base); u != "" {
-		return "E" + u
+		return append(append(b, 'E'), u...)
 	}
 	sum := sha256.Sum256([]byte(base))
-	return "X" + idEncoding.EncodeToString(sum[:10])
+	return idEncoding.AppendEncode(append(b, 'X'), sum[:10])
 }
 
 // uniqueFor returns the UNIQUE that gives the wanted EmailID, or a new one.
@@ -36,8 +38,10 @@ func uniqueFor(email string) string {
 	return maildir.NewUnique()
 }
 
-func threadID(n uint64) string {
-	return "T" + idEncoding.EncodeToString(binary.BigEndian.AppendUint64(nil, n))
+func appendThreadID(b []byte, n uint64) []byte {
+	var raw [8]byte
+	binary.BigEndian.PutUint64(raw[:], n)
+	return idEncoding.AppendEncode(append(b, 'T'), raw[:])
 }
 
 func parseThreadID(s string) (uint64, bool) {
