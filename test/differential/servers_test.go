@@ -10,29 +10,24 @@ package differential
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"facteur/test/debian"
+	"facteur/test/loopback"
 )
+
+func TestMain(m *testing.M) { loopback.Main(m) }
 
 const password = "facteur"
 
 // startFacteur runs the demo and returns its plain IMAP address.
 func startFacteur(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "facteur")
-	if out, err := exec.Command("go", "build", "-tags", "sqlite_fts5", "-o", bin, "facteur/cmd/facteur").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	shift := freeShift(t)
-	run(t, exec.Command(bin, "demo", "--dir", filepath.Join(dir, "data"), "--shift", fmt.Sprint(shift), "--plain-auth"))
+	shift := loopback.Shift(t)
+	loopback.Run(t, exec.Command(loopback.Build(t), "demo", "--dir", filepath.Join(t.TempDir(), "data"), "--shift", fmt.Sprint(shift), "--plain-auth"))
 	return fmt.Sprintf("127.0.0.1:%d", 2143+shift)
 }
 
@@ -63,11 +58,11 @@ func startDovecot(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port := freePort(t)
+	port := loopback.Port(t)
 	if err := s.Write("/etc/dovecot/dovecot.conf", fmt.Sprintf(dovecotConf, data, port), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	run(t, s.Command(t.Context(), "sh", "-c", "chown mail:mail "+data+"; exec dovecot -F"))
+	loopback.Run(t, s.Command(t.Context(), "sh", "-c", "chown mail:mail "+data+"; exec dovecot -F"))
 	return fmt.Sprintf("127.0.0.1:%d", port)
 }
 
@@ -98,51 +93,3 @@ namespace inbox {
   separator = /
 }
 `
-
-func run(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	}
-	cmd.Stdout = nil
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
-// freeShift finds a shift at which all of the demo's ports are free.
-func freeShift(t *testing.T) int {
-	t.Helper()
-	for range 50 {
-		shift := 10_000 + rand.N(15_000)
-		free := true
-		for _, port := range []int{2525, 2587, 2465, 2143, 2993, 2080, 2110, 2995} {
-			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+shift))
-			if err != nil {
-				free = false
-				break
-			}
-			ln.Close()
-		}
-		if free {
-			return shift
-		}
-	}
-	t.Fatal("no free ports for the demo")
-	return 0
-}

@@ -15,39 +15,19 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"facteur/test/loopback"
 )
 
+func TestMain(m *testing.M) { loopback.Main(m) }
+
 const password = "facteur"
-
-// binary is built once for all tests.
-var binary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "facteur-interop-")
-	if err != nil {
-		return "", err
-	}
-	bin := filepath.Join(dir, "facteur")
-	cmd := exec.Command("go", "build", "-tags", "sqlite_fts5", "-o", bin, "facteur/cmd/facteur")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return bin, nil
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if bin, err := binary(); err == nil {
-		os.RemoveAll(filepath.Dir(bin))
-	}
-	os.Exit(code)
-}
 
 // demo is a running "facteur demo".
 type demo struct {
@@ -61,43 +41,15 @@ type demo struct {
 	shift  int
 }
 
-var shifts atomic.Int64
-
 func startDemo(t *testing.T, args ...string) *demo {
 	t.Helper()
-	bin, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &demo{t: t, bin: bin, dir: filepath.Join(t.TempDir(), "data")}
-	d.shift = freeShift(t)
+	d := &demo{t: t, bin: loopback.Build(t), dir: filepath.Join(t.TempDir(), "data")}
+	d.shift = loopback.Shift(t)
 	d.ca = filepath.Join(d.dir, "ca.pem")
 	d.args = append([]string{"demo", "--dir", d.dir, "--shift", fmt.Sprint(d.shift)}, args...)
 	d.start()
 	t.Cleanup(d.stop)
 	return d
-}
-
-// freeShift finds a shift at which all of the demo's ports are free.
-func freeShift(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		shift := 10_000 + int(shifts.Add(1))*37 + os.Getpid()%1000
-		free := true
-		for _, p := range []int{2525, 2587, 2465, 2143, 2993, 2080, 2110, 2995} {
-			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p+shift))
-			if err != nil {
-				free = false
-				break
-			}
-			ln.Close()
-		}
-		if free {
-			return shift
-		}
-	}
-	t.Fatal("no free ports for a demo")
-	return 0
 }
 
 func (d *demo) start() {

@@ -18,6 +18,7 @@ import (
 
 	"facteur/mta/dns"
 	"facteur/test/debian"
+	"facteur/test/loopback"
 )
 
 // dkimSession is a private root with the two programs; it shares a folder with the test, which holds the scripts.
@@ -64,7 +65,7 @@ func shell(t *testing.T, s *debian.Session, dir, script string) string {
 // TestTheyVerifyOurSignatures: both signatures of a message that bob sent, as it arrived.
 func TestTheyVerifyOurSignatures(t *testing.T) {
 	s, dir := dkimSession(t)
-	bin := build(t)
+	bin := loopback.Build(t)
 	d, data := newDemo(t, bin, t.TempDir())
 	d.submit(t, "someone@elsewhere.test", "From: Bob <bob@demo.test>\r\nTo: someone@elsewhere.test\r\nSubject: a  long\r\n\tfolded subject \r\n"+
 		"MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\ntwo  blanks \r\n.dot\r\n\r\n\r\n", nil)
@@ -96,7 +97,7 @@ func TestTheyVerifyOurSignatures(t *testing.T) {
 // TestWeVerifyTheirSignatures: python3-dkim in every way it knows, and opendkim.
 func TestWeVerifyTheirSignatures(t *testing.T) {
 	s, dir := dkimSession(t)
-	bin := build(t)
+	bin := loopback.Build(t)
 	zone := writeKeys(t, dir)
 	// The folds and blanks are what the two canonicalizations differ in. (Not two blanks after a colon: opendkim never
 	// sees them.)

@@ -6,13 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +20,10 @@ import (
 	"github.com/emersion/go-smtp"
 
 	"facteur/test/debian"
+	"facteur/test/loopback"
 )
+
+func TestMain(m *testing.M) { loopback.Main(m) }
 
 // peer is one of the servers, as the tests need it.
 type peer struct {
@@ -46,7 +47,7 @@ var all = []*peer{
 }
 
 func TestPeers(t *testing.T) {
-	bin := build(t)
+	bin := loopback.Build(t)
 	for _, p := range all {
 		t.Run(p.name, func(t *testing.T) {
 			d := newPair(t, bin, p)
@@ -94,8 +95,8 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 	if err := os.MkdirAll(p.data, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	shift := freeShift(t)
-	p.port, p.ours = freePort(t), 2525+shift
+	shift := loopback.Shift(t)
+	p.port, p.ours = loopback.Port(t), 2525+shift
 	s, err := root.NewSession(dir, p.data)
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +116,7 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 	cert := "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3 -subj /CN=localhost -keyout /etc/peer.key -out /etc/peer.pem 2>/dev/null; chmod 644 /etc/peer.pem; mkdir -p $data/box; chown mail:mail $data/box\n"
 	cmd := s.Command(t.Context(), "sh", "-c", "data="+p.data+"\n"+cert+p.start)
 	cmd.Stdout, cmd.Stderr = log, log
-	run(t, cmd)
+	loopback.Run(t, cmd)
 	d := startDemo(t, bin, dir, shift, "--route", fmt.Sprintf("%s=127.0.0.1:%d", p.domain, p.port))
 	d.p = p
 	waitForAnswer(t, fmt.Sprintf("127.0.0.1:%d", p.port))
@@ -125,14 +126,14 @@ func newPair(t *testing.T, bin string, p *peer) *pair {
 // newDemo is a demo without a peer, and its data folder.
 func newDemo(t *testing.T, bin, dir string) (*pair, string) {
 	t.Helper()
-	return startDemo(t, bin, dir, freeShift(t)), filepath.Join(dir, "facteur")
+	return startDemo(t, bin, dir, loopback.Shift(t)), filepath.Join(dir, "facteur")
 }
 
 func startDemo(t *testing.T, bin, dir string, shift int, args ...string) *pair {
 	t.Helper()
 	demo := exec.Command(bin, append([]string{"demo", "--dir", filepath.Join(dir, "facteur"), "--shift", fmt.Sprint(shift), "--plain-auth"}, args...)...)
 	demo.Stderr = create(t, filepath.Join(dir, "demo.log"))
-	run(t, demo)
+	loopback.Run(t, demo)
 	d := &pair{mx: fmt.Sprintf("127.0.0.1:%d", 2525+shift), sub: fmt.Sprintf("127.0.0.1:%d", 2587+shift), imap: fmt.Sprintf("127.0.0.1:%d", 2143+shift)}
 	waitForAnswer(t, d.mx)
 	waitForAnswer(t, d.imap)
@@ -374,29 +375,6 @@ func waitFor(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func build(t *testing.T) string {
-	t.Helper()
-	bin := filepath.Join(t.TempDir(), "facteur")
-	if out, err := exec.Command("go", "build", "-tags", "sqlite_fts5", "-o", bin, "facteur/cmd/facteur").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	return bin
-}
-
-func run(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	if cmd.SysProcAttr == nil {
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-}
-
 func create(t *testing.T, path string) *os.File {
 	t.Helper()
 	f, err := os.Create(path)
@@ -405,31 +383,4 @@ func create(t *testing.T, path string) *os.File {
 	}
 	t.Cleanup(func() { f.Close() })
 	return f
-}
-
-// freePort finds a port that is free at each of the offsets, below those that the system gives to
-// clients: minutes may pass until it is used.
-func freePort(t *testing.T, offsets ...int) int {
-	t.Helper()
-next:
-	for range 100 {
-		port := 10_000 + rand.IntN(18_000)
-		for _, offset := range append(offsets, 0) {
-			ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+offset))
-			if err != nil {
-				continue next
-			}
-			ln.Close()
-		}
-		return port
-	}
-	t.Fatal("no free ports")
-	return 0
-}
-
-// freeShift is a value for the demo's --shift.
-func freeShift(t *testing.T) int {
-	t.Helper()
-	const first = 2080
-	return freePort(t, 2110-first, 2143-first, 2465-first, 2525-first, 2587-first, 2993-first, 2995-first) - first
 }
