@@ -3,6 +3,7 @@ package imap
 import (
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 )
 
@@ -85,7 +86,7 @@ func (o *output) stream(r io.Reader, n int64) {
 			continue
 		}
 		at := len(o.buf)
-		o.buf = append(o.buf, make([]byte, room)...)
+		o.buf = slices.Grow(o.buf, room)[:at+room]
 		got, err := io.ReadFull(r, o.buf[at:])
 		n -= int64(got)
 		if err != nil {

@@ -64,6 +64,53 @@ func TestHold(t *testing.T) {
 	}
 }
 
+// Neither a symbolic link nor a name leads out of the folder.
+func TestOpenStaysBelow(t *testing.T) {
+	fsys, dir := holdFS(t)
+	outside := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(outside, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"cur/abs": outside, "cur/up": "../../secret", "out": filepath.Dir(outside)} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"cur/abs", "cur/up", "out/secret", outside, "../secret", "cur/../../secret"} {
+		if f, err := fsys.Open(name); err == nil {
+			t.Error(name, "was opened as", f.Name())
+		}
+		if _, err := fsys.Create(name); err == nil {
+			t.Error(name, "was created")
+		}
+	}
+	f, err := fsys.Create("cur/new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, err := fsys.Create("cur/new"); !errors.Is(err, fs.ErrExist) {
+		t.Error(err)
+	}
+	if st, err := fsys.Stat("cur/new"); err != nil || st.Mode() != 0o600 {
+		t.Error(st, err)
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	fsys, dir := holdFS(b)
+	if err := os.WriteFile(filepath.Join(dir, ".A/cur/0"), nil, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		f, err := fsys.Open(".A/cur/0")
+		if err != nil {
+			b.Fatal(err)
+		}
+		f.Close()
+	}
+}
+
 func BenchmarkRename(b *testing.B) {
 	for _, name := range []string{"alone", "held"} {
 		b.Run(name, func(b *testing.B) {
