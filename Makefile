@@ -45,10 +45,10 @@ test-roundcube:
 	go run ./test/gui roundcube
 
 bench: build
-	go run ./bench
+	go run ./bench -out docs/performance.md
 
 bench-quick: build
-	go run ./bench --quick
+	go run ./bench -quick
 
 torture: build
 	go run ./torture
