@@ -25,7 +25,11 @@ func crowd(ctx context.Context, t *trial) error {
 		}
 	}()
 	for i := range many {
-		c, err := net.DialTimeout("tcp", []string{t.addr(demoPorts.mx), t.addr(demoPorts.imap)}[i%2], 5*time.Second)
+		port := demoPorts.imap
+		if i%10 == 0 { // SMTP takes 1,000 in all; the limits by address, which spare others, are off in the demo
+			port = demoPorts.mx
+		}
+		c, err := net.DialTimeout("tcp", t.addr(port), 5*time.Second)
 		if err != nil {
 			return fmt.Errorf("connection %d: %w", i, err)
 		}

@@ -109,10 +109,9 @@ func (t *trial) damagedForGood(ctx context.Context, name string) error {
 		if !errors.As(err, &exit) || !exit.Exited() {
 			return fmt.Errorf("%s %s: the server ran: %v", name, d.name, err)
 		}
-		if !strings.Contains(string(out), name) || strings.Contains(string(out), "goroutine ") {
+		if !strings.Contains(string(out), name) || !strings.Contains(string(out), "backup") || strings.Contains(string(out), "goroutine ") {
 			return fmt.Errorf("%s %s: not explained: %s", name, d.name, out)
 		}
-		fmt.Printf("      %s %s: %s\n", name, d.name, bytes.TrimSpace(out))
 		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, damaged) {
 			return fmt.Errorf("%s %s: the server changed it (%v)", name, d.name, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -22,6 +23,7 @@ import (
 	"facteur/mta/remote"
 	"facteur/storage"
 	"facteur/storage/message"
+	"facteur/storage/sqlite"
 )
 
 // Deps are what a Daemon gets from outside: the real network and clock from serve,
@@ -75,9 +77,22 @@ func openParts(cfg Config, what string, log *slog.Logger, deps Deps) (*parts, er
 	}
 	p := &parts{lock: lock, resolver: deps.Resolver}
 	if err := p.open(cfg, log, deps); err != nil {
-		return nil, errors.Join(err, p.close())
+		return nil, errors.Join(advise(err), p.close())
 	}
 	return p, nil
+}
+
+// advise adds to the error of a database that can't be made again what can be done. The index of an
+// account, which can, never comes here.
+func advise(err error) error {
+	switch {
+	case sqlite.IsCorrupt(err):
+		return fmt.Errorf("%w\nThe file is damaged, and nothing has been changed. Put back a backup of it, without the -wal and -shm files beside it, "+
+			"or save what can be saved: sqlite3 FILE .recover | sqlite3 NEW", err)
+	case errors.Is(err, sqlite.ErrFuture):
+		return fmt.Errorf("%w\nRun that version, or put back a backup of the file from before the update", err)
+	}
+	return err
 }
 
 func (p *parts) open(cfg Config, log *slog.Logger, deps Deps) error {

@@ -52,7 +52,10 @@ func (q *Queue) look(ctx context.Context) time.Duration {
 	q.sched.wakeAt = time.Time{}
 	q.mu.Unlock()
 	var next int64
-	err := q.feed(ctx, now)
+	err := q.watchClock(ctx, now)
+	if err == nil {
+		err = q.feed(ctx, now)
+	}
 	if err == nil {
 		err = q.scan(ctx, now)
 	}
@@ -76,6 +79,39 @@ func (q *Queue) look(ctx context.Context) time.Duration {
 	wait = max(wait, 0)
 	q.sched.wakeAt = now.Add(wait)
 	return wait
+}
+
+// clockSlack is how far a clock may go back unnoticed.
+const clockSlack = time.Minute
+
+// watchClock takes care of a clock that was set back, also while nothing ran: what was to be tried again soon
+// would else wait until the wrong time comes, and what is behind the cursor would not be read. Times that a
+// sender asked for (RFC 4865) stay.
+func (q *Queue) watchClock(ctx context.Context, now time.Time) error {
+	if q.sched.looked == 0 {
+		if err := q.db.QueryRow(ctx, "SELECT coalesce((SELECT at FROM event ORDER BY num DESC LIMIT 1), 0)").Scan(&q.sched.looked); err != nil {
+			return err
+		}
+	}
+	back := q.sched.looked - micros(now)
+	if back > clockSlack.Microseconds() {
+		q.cfg.Log.Warn("the clock has been set back", "by", time.Duration(back)*time.Microsecond)
+		err := q.commit.do(func(tx *sqlite.Tx) error {
+			_, err := tx.Exec("UPDATE job SET next = max(?, next - ?) WHERE attempts > 0 AND next > ?", micros(now), back, micros(now))
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		q.mu.Lock()
+		for _, l := range q.sched.lanes {
+			l.down, l.notBefore, l.pause = nil, time.Time{}, 0
+		}
+		q.sched.cursor = cursor{}
+		q.mu.Unlock()
+	}
+	q.sched.looked = micros(now)
+	return nil
 }
 
 // resume offers the lanes whose pause is over, and returns how long the next one has

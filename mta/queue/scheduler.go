@@ -33,6 +33,7 @@ type scheduler struct {
 
 	starved bool      // Run had to stop reading for lack of room
 	wakeAt  time.Time // when Run looks again by itself; zero while it looks
+	looked  int64     // Run's alone: the clock when it last looked, to see it go back
 
 	ctx     context.Context // of deliveries; nil until Run, and after its end
 	workers sync.WaitGroup

@@ -1,0 +1,98 @@
+package queue
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"facteur/mta"
+)
+
+// wrongBy is a clock that is wrong by what another goroutine says. It has no monotonic part, as after a suspend.
+func wrongBy(wrong *atomic.Int64) func() time.Time {
+	return func() time.Time { return time.Now().Add(time.Duration(wrong.Load())).Round(0) }
+}
+
+func downUntil(up *atomic.Bool) *peer {
+	return &peer{answer: func(*mta.Message, mta.Recipient) mta.Result {
+		if up.Load() {
+			return mta.Result{RemoteMTA: "mx.test"}
+		}
+		return mta.Result{RemoteMTA: "mx.test", Err: mta.NewReply(451, [3]int{4, 2, 0}, "later")}
+	}}
+}
+
+// TestClockSetBack: a clock that was a year ahead while mail was deferred is put right. The retry comes when it
+// would have come, and not a year later; the same when the server didn't run meanwhile.
+func TestClockSetBack(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		name := map[bool]string{false: "while it runs", true: "while it doesn't"}[restart]
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { setBack(t, restart) })
+		})
+	}
+}
+
+func setBack(t *testing.T, restart bool) {
+	const year = 365 * 24 * time.Hour
+	var wrong atomic.Int64
+	wrong.Store(int64(year))
+	var up atomic.Bool
+	dir := t.TempDir()
+	p := downUntil(&up)
+	cfg := testConfig(t, map[string]Transport{"*": p})
+	cfg.Now = wrongBy(&wrong)
+	q := open(t, dir, cfg)
+	stop := running(t, q)
+	m := newMail("a@home.test", "b@x.test")
+	m.Arrived = cfg.Now()
+	add(t, q, m)
+	synctest.Wait()
+	if restart {
+		stop()
+	}
+	wrong.Store(0)
+	if restart {
+		q = open(t, dir, cfg)
+		stop = running(t, q)
+	}
+	defer stop()
+	time.Sleep(2 * time.Hour)
+	synctest.Wait()
+	if n := len(p.seen()); n < 3 || n > 8 {
+		t.Errorf("%d tries in two hours", n)
+	}
+	up.Store(true)
+	time.Sleep(5 * time.Hour)
+	synctest.Wait()
+	if left := jobs(t, q); len(left) != 0 {
+		t.Errorf("left: %+v", left)
+	}
+}
+
+// TestClockAYearAhead: mail is not given up unheard because the clock has leapt over its time; it is tried again
+// first.
+func TestClockAYearAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wrong atomic.Int64
+		var up atomic.Bool
+		p := downUntil(&up)
+		cfg := testConfig(t, map[string]Transport{"*": p, "home.test": &peer{}})
+		cfg.Now = wrongBy(&wrong)
+		q := open(t, t.TempDir(), cfg)
+		defer running(t, q)()
+		add(t, q, newMail("a@home.test", "b@x.test"))
+		synctest.Wait()
+		wrong.Store(int64(365 * 24 * time.Hour))
+		up.Store(true)
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if n := len(p.seen()); n != 2 {
+			t.Errorf("%d tries, want the second one to deliver", n)
+		}
+		if left := jobs(t, q); len(left) != 0 {
+			t.Errorf("left: %+v", left)
+		}
+	})
+}
