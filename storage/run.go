@@ -187,13 +187,14 @@ func (s *Store) indexTexts(ctx context.Context) {
 	if !s.cfg.FullText {
 		return
 	}
+	var last time.Time
 	for ctx.Err() == nil {
 		pause := textPause
-		if s.indexRound(ctx) {
-			pause = 2 * time.Millisecond // let others have the disk and the CPU
-		}
-		if s.busy() {
-			pause = textBusy
+		if !s.busy() || time.Since(last) >= textBusy {
+			last = time.Now()
+			if s.indexRound(ctx) && !s.busy() {
+				pause = 2 * time.Millisecond // let others have the disk and the CPU
+			}
 		}
 		select {
 		case <-ctx.Done():
