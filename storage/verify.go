@@ -2,8 +2,11 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"facteur/storage/maildir"
 )
@@ -79,7 +82,7 @@ func (v *verifier) files() error {
 	for i, uid := range s.uids {
 		path := m.path(s.fileName(i))
 		if !on[path] {
-			v.found(uid, path, "in the table, but there is no such file")
+			v.found(uid, path, "its file is gone")
 			continue
 		}
 		delete(on, path)
@@ -88,11 +91,11 @@ func (v *verifier) files() error {
 			return err
 		}
 		if r := s.recAt(i); st.Size() != int64(r.size-r.lf) {
-			v.found(uid, path, "the file has %d octets, the table says %d", st.Size(), r.size-r.lf)
+			v.found(uid, path, "its file has %d octets and had %d: another program has cut it off or written to it", st.Size(), r.size-r.lf)
 		}
 	}
 	for path := range on {
-		v.found(UID(maildir.ParseFileName(filepath.Base(path)).UID), path, "a file that the table doesn't know")
+		v.found(UID(maildir.ParseFileName(filepath.Base(path)).UID), path, "a file that is not in the index")
 	}
 	return nil
 }
@@ -107,10 +110,10 @@ func (v *verifier) order() {
 		for i := range c.recs {
 			r := &c.recs[i]
 			if r.uid <= last || n >= len(s.uids) || s.uids[n] != r.uid {
-				v.found(r.uid, "", "UIDs don't ascend")
+				v.found(r.uid, "", "the UIDs in the index don't ascend")
 			}
 			if r.modseq > s.HighestModSeq || r.modseq > c.high {
-				v.found(r.uid, "", "ModSeq is above the mailbox's")
+				v.found(r.uid, "", "the message's ModSeq in the index is above the mailbox's")
 			}
 			last = r.uid
 			n++
@@ -118,16 +121,16 @@ func (v *verifier) order() {
 		}
 	}
 	if n != len(s.uids) || sum != s.totals {
-		v.found(0, "", "the counters don't agree with the messages")
+		v.found(0, "", "the counters of the mailbox don't agree with its messages")
 	}
 	if s.UIDNext <= last {
-		v.found(last, "", "UIDNEXT %d is not above the last UID", s.UIDNext)
+		v.found(last, "", "UIDNEXT %d in the index is not above the last UID", s.UIDNext)
 	}
 	if last >= UID(m.info.UIDBound) {
-		v.found(last, maildir.InfoFile, "bound %d of the UIDs is not above the last UID", m.info.UIDBound)
+		v.found(last, maildir.InfoFile, "the UIDs up to %d that it reserves are used up", m.info.UIDBound)
 	}
 	if m.counted != (Usage{Bytes: s.totals.disk, Messages: int64(n)}) {
-		v.found(0, "", "quota counts %+v", m.counted)
+		v.found(0, "", "the quota counts %d octets in %d messages, there are %d in %d", m.counted.Bytes, m.counted.Messages, s.totals.disk, n)
 	}
 }
 
@@ -148,14 +151,14 @@ func (v *verifier) index(ctx context.Context) error {
 		return nil
 	}
 	if t.Len() != s.Len() || t.UIDNext != s.UIDNext || t.totals != s.totals {
-		v.found(0, indexFile, "the index has %d messages, the table %d", t.Len(), s.Len())
+		v.found(0, indexFile, "the index has %d messages, the server knows %d", t.Len(), s.Len())
 		return nil
 	}
 	for i := range s.uids {
 		a, ca, ka := s.at(i)
 		b, cb, kb := t.at(i)
 		if *a != *b || ca.base(ka) != cb.base(kb) {
-			v.found(a.uid, indexFile, "the index has another row than the table")
+			v.found(a.uid, indexFile, "the index and the server differ about the message")
 		}
 	}
 	return nil
@@ -177,9 +180,39 @@ func (a *Account) Rebuild(ctx context.Context) error {
 	return a.flush(ctx)
 }
 
+// disownChanged takes the UID out of the name of each file that has another size than its message: what
+// another program has cut off or written to comes in as a new message, since a UID means the same octets for ever
+// (RFC 9051 2.3.1.1). m.mu is held.
+func (m *Mailbox) disownChanged() error {
+	s := m.snap.Load()
+	for i := range s.uids {
+		sub, name := s.fileName(i)
+		path := m.path(sub, name)
+		st, err := m.a.fs.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if r := s.recAt(i); st.Size() == int64(r.size-r.lf) {
+			continue
+		}
+		base, _, _ := strings.Cut(name, ",")
+		_, flags, _ := strings.Cut(name, ":")
+		if err := m.a.fs.Rename(path, m.path(maildir.Cur, base+":"+flags)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (m *Mailbox) rebuild(ctx context.Context) error {
 	m.mu.Lock()
 	err := m.ready(ctx)
+	if err == nil {
+		err = m.disownChanged()
+	}
 	if err == nil {
 		err = m.refresh(ctx, true)
 	}

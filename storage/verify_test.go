@@ -11,16 +11,16 @@ import (
 
 func TestVerifyFindsWhatIsWrong(t *testing.T) {
 	for want, hurt := range map[string]func(t *testing.T, a *Account, m *Mailbox) error{
-		"there is no such file": func(t *testing.T, a *Account, m *Mailbox) error {
+		"file is gone": func(t *testing.T, a *Account, m *Mailbox) error {
 			return os.Remove(fileOf(t, m, 1))
 		},
-		"that the table doesn't know": func(t *testing.T, a *Account, m *Mailbox) error {
+		"not in the index": func(t *testing.T, a *Account, m *Mailbox) error {
 			return os.WriteFile(filepath.Join(a.path, "cur", "stray"), nil, 0o600)
 		},
-		"octets, the table says": func(t *testing.T, a *Account, m *Mailbox) error {
+		"octets and had": func(t *testing.T, a *Account, m *Mailbox) error {
 			return os.Truncate(fileOf(t, m, 1), 3)
 		},
-		"the index has another row": func(t *testing.T, a *Account, m *Mailbox) error {
+		"differ about the message": func(t *testing.T, a *Account, m *Mailbox) error {
 			other := m.Snapshot().changed([]int{0}, func(_ int, r *rec) { r.internal++ })
 			return a.db.Load().Write(t.Context(), func(tx *sqlite.Tx) error {
 				_, err := tx.Exec("UPDATE chunk SET data=?", other.chunks[0].appendBlob(nil))
@@ -33,8 +33,8 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 				return err
 			})
 		},
-		"bound": func(t *testing.T, a *Account, m *Mailbox) error { m.info.UIDBound = 1; return nil },
-		"quota": func(t *testing.T, a *Account, m *Mailbox) error { m.counted.Messages++; return nil },
+		"are used up": func(t *testing.T, a *Account, m *Mailbox) error { m.info.UIDBound = 1; return nil },
+		"quota":       func(t *testing.T, a *Account, m *Mailbox) error { m.counted.Messages++; return nil },
 	} {
 		t.Run(want, func(t *testing.T) {
 			a := newAccount(t)
@@ -56,6 +56,26 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 			}
 			t.Errorf("found %+v", problems)
 		})
+	}
+}
+
+// TestRebuildTakesAChangedFileForANewMessage: also while the account is open.
+func TestRebuildTakesAChangedFileForANewMessage(t *testing.T) {
+	a := newAccount(t)
+	deliver(t, a, text(1))
+	m := box(t, a, "INBOX")
+	appendTo(t, m, newMsg(text(2), Flags{System: Seen}))
+	for _, uid := range []UID{1, 2} { // one in new, one in cur
+		if err := os.Truncate(fileOf(t, m, uid), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustAgree(t, a)
+	if uids := m.Snapshot().UIDs(); len(uids) != 2 || uids[0] != 3 || uids[1] != 4 {
+		t.Errorf("UIDs %v", uids)
 	}
 }
 

@@ -41,6 +41,7 @@ var scenarios = []scenario{
 	{"kill", "kill -9 under mixed load, restart, compare", killRounds},
 	{"twice", "two servers on one data folder", twoServers},
 	{"damage", "databases missing, damaged, cut short, from the future", damagedDatabases},
+	{"mend", "files removed, cut off and added by others: found by verify, mended by rebuild", mend},
 	{"full", "a disk that is full to the last octet", fullDisk},
 	{"readonly", "a disk on which ext4 finds an error and turns it read-only", readOnlyDisk},
 	{"crowd", "thousands of connections, slow clients, and one that wants service", crowd},

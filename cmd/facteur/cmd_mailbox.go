@@ -75,14 +75,19 @@ func (c *cli) verify(use, short string, check cobra.PositionalArgs) *cobra.Comma
 							fmt.Fprintf(w, "queue\t%s\t\t%s\n", p.Message, p.What)
 							continue
 						}
-						fmt.Fprintf(w, "%s\t%s\tUID %d\t%s\t%s\n", p.Account, p.Mailbox, p.UID, p.What, p.Path)
+						uid := ""
+						if p.UID != 0 {
+							uid = fmt.Sprintf("UID %d", p.UID)
+						}
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Account, p.Mailbox, uid, p.What, p.Path)
 					}
 					if found == nil {
 						fmt.Fprintln(w, "no problems")
 					}
 				})
 				if err == nil && len(found) > 0 {
-					err = &exitError{exitProblems, fmt.Errorf("%d problems; \"facteur mailbox rebuild ADDRESS\" restores an account's index", len(found))}
+					err = &exitError{exitProblems, fmt.Errorf("problems: %d. \"facteur mailbox rebuild ADDRESS\" makes an account's index anew from its files; "+
+						"a file that is gone or cut off comes back from a backup only", len(found))}
 				}
 				return err
 			})
