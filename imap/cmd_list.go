@@ -131,7 +131,7 @@ func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
 		}
 		l := listed{MailboxInfo: m}
 		if q.recursive {
-			l.hasSubscribed = hasSubscribedChild(boxes, m.Name)
+			l.hasSubscribed = q.hidesSubscribed(boxes, m.Name)
 		}
 		switch {
 		case q.subscribed && !m.Subscribed && !l.hasSubscribed:
@@ -146,9 +146,11 @@ func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
 	return out
 }
 
-func hasSubscribedChild(boxes []storage.MailboxInfo, name string) bool {
+// hidesSubscribed reports whether there is a subscribed mailbox below name that isn't listed
+// itself: RFC 9051 6.3.9.1 wants CHILDINFO for those only.
+func (q *listRequest) hidesSubscribed(boxes []storage.MailboxInfo, name string) bool {
 	for _, m := range boxes {
-		if m.Subscribed && strings.HasPrefix(m.Name, name+"/") {
+		if m.Subscribed && strings.HasPrefix(m.Name, name+"/") && !q.matches(m.Name) {
 			return true
 		}
 	}

@@ -25,12 +25,10 @@ func (s *session) getMetadata(ctx context.Context, r *request) error {
 	d := s.dec
 	q := &metadataQuery{}
 	d.SP()
-	if d.Peek() == '(' {
-		d.List(func() { q.option(d) })
-		d.SP()
-	}
+	q.options(d)
 	name := d.Mailbox()
 	d.SP()
+	q.options(d)
 	if d.Peek() == '(' {
 		d.List(func() { q.entries = append(q.entries, strings.ToLower(d.AString())) })
 	} else {
@@ -46,6 +44,15 @@ func (s *session) getMetadata(ctx context.Context, r *request) error {
 		r.okCode = fmt.Sprintf("METADATA LONGENTRIES %d", q.longest)
 	}
 	return nil
+}
+
+// options reads "(option ...) ", if it is there. The grammar of RFC 5464 has it in front of
+// the mailbox, its examples behind it. Entries begin with "/", options with a letter.
+func (q *metadataQuery) options(d *wire.Decoder) {
+	if d.AtWords() {
+		d.List(func() { q.option(d) })
+		d.SP()
+	}
 }
 
 func (q *metadataQuery) option(d *wire.Decoder) {

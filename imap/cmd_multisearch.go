@@ -129,7 +129,7 @@ func (s *session) searchOne(ctx context.Context, r *request, name string, opts *
 		return err
 	}
 	if s.view != nil && s.view.box.Name() == name && opts.save {
-		s.saved = s.toSave(opts, found)
+		s.saved = toSave(v, opts, found)
 	}
 	if opts.wants() {
 		a := &searchAnswer{session: s, uid: true, modSeq: key.usesModSeq()}

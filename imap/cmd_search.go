@@ -116,7 +116,7 @@ func (s *session) search(ctx context.Context, r *request) error {
 		return err
 	}
 	if opts.save {
-		s.saved = s.toSave(&opts, found)
+		s.saved = toSave(s.view, &opts, found)
 	}
 	if opts.update {
 		s.addContext(r, key, found)
@@ -174,7 +174,7 @@ func (b *watchedBox) Open(uid storage.UID) (storage.Content, error) {
 
 // toSave is what SAVE keeps: all, or what MIN, MAX and PARTIAL alone answer (RFC 5182 2.4, RFC
 // 9394 3.2).
-func (s *session) toSave(o *returnOptions, found []int) wire.Ranges {
+func toSave(v *view, o *returnOptions, found []int) wire.Ranges {
 	keep := found
 	if !o.all && !o.count && (o.min || o.max || o.partial != nil) && len(found) > 0 {
 		keep = nil
@@ -193,7 +193,7 @@ func (s *session) toSave(o *returnOptions, found []int) wire.Ranges {
 	}
 	var set wire.Ranges
 	for _, i := range keep {
-		set = set.Add(uint32(s.view.uids[i]))
+		set = set.Add(uint32(v.uids[i]))
 	}
 	return set
 }

@@ -28,7 +28,7 @@ func (s *session) sort(ctx context.Context, r *request) error {
 		return err
 	}
 	if opts.save {
-		s.saved = s.toSave(&opts, found)
+		s.saved = toSave(s.view, &opts, found)
 	}
 	order, err := s.searcher(s.view, r).sort(ctx, found, keys)
 	if err != nil {

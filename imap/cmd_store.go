@@ -121,10 +121,11 @@ func (s *session) answerStore(r *request, q storeRequest, spans []span, result s
 			continue
 		}
 		e := now.At(at)
-		r.own = append(r.own, e)
-		if len(modified) == 0 || !modified.Contains(uint32(e.UID)) {
-			s.writeFlags(r, i, e)
+		if len(modified) > 0 && modified.Contains(uint32(e.UID)) {
+			continue // somebody else's change: the sync tells of it, if it is news
 		}
+		r.own = append(r.own, e)
+		s.writeFlags(r, i, e)
 	}
 	if gone && !r.cmd.uid { // RFC 2180 4.2.1
 		r.okCode, r.okText = "EXPUNGEISSUED", "Some messages were expunged already."

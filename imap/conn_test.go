@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"compress/flate"
 	"context"
 	"crypto/ecdsa"
@@ -102,6 +103,24 @@ func TestCompress(t *testing.T) {
 	}
 	if _, tagged := c.do("COMPRESS DEFLATE"); !strings.HasPrefix(tagged, "NO [COMPRESSIONACTIVE]") {
 		t.Errorf("twice: %s", tagged)
+	}
+}
+
+// A response that fills the buffer to the brim is written at once, and nothing is left to
+// flush: the compressor has to let go of it all the same.
+func TestCompressedResponseThatFillsTheBufferIsFlushed(t *testing.T) {
+	h := newHouse(t, nil)
+	var sent bytes.Buffer
+	c := &compressor{srv: h.srv, w: &sent}
+	o := output{w: c, sync: c.flush, pool: &h.srv.buffers}
+	want := strings.Repeat("x", flushAt)
+	o.printf("%s", want)
+	if err := o.flush(); err != nil {
+		t.Fatal(err)
+	}
+	got, _ := io.ReadAll(flate.NewReader(&sent)) // ends in the middle: the stream goes on
+	if string(got) != want {
+		t.Errorf("the client has got %d octets of %d", len(got), len(want))
 	}
 }
 

@@ -63,11 +63,8 @@ func (o *output) write() {
 	o.buf = o.buf[:0]
 }
 
-// flush sends everything to the client.
+// flush sends everything to the client, and what spill has left in a compressor too.
 func (o *output) flush() error {
-	if len(o.buf) == 0 {
-		return o.err
-	}
 	o.write()
 	if o.err == nil && o.sync != nil {
 		o.err = o.sync()

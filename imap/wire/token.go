@@ -218,6 +218,15 @@ func (d *Decoder) SASL() string {
 	return d.run(func(c byte) bool { return c > ' ' && c < 0x7f }, "base64")
 }
 
+// AtWords reports whether a list comes next that begins with a letter.
+func (d *Decoder) AtWords() bool {
+	if d.Peek() != '(' {
+		return false
+	}
+	b, err := d.br.Peek(2)
+	return err == nil && 'a' <= b[1]|0x20 && b[1]|0x20 <= 'z'
+}
+
 // TakeWord consumes an atom and the space behind it when the atom is word, in any case. It
 // looks no further than word and what comes are the same.
 func (d *Decoder) TakeWord(word string) bool {
