@@ -357,3 +357,16 @@ func TestWebServesPolicySettingsAndMetrics(t *testing.T) {
 		}
 	}
 }
+
+// TestFullDiskIsToldAtMAIL: by both doors, before a message is sent for nothing.
+func TestFullDiskIsToldAtMAIL(t *testing.T) {
+	d := startDaemon(t, elsewhere, func(c *Config, _ *Deps) { c.Storage.LowWater = 1 << 60 })
+	in := d.SMTP(serviceMX)
+	in.Send("EHLO mx.elsewhere.test")
+	in.Want("250 ")
+	in.Send("MAIL FROM:<carol@elsewhere.test>")
+	in.Want("452 4.3.1")
+	out := d.submit("ann@example.org")
+	out.Send("MAIL FROM:<ann@example.org>")
+	out.Want("452 4.3.1")
+}
