@@ -57,10 +57,12 @@ func (s *session) appendMessages(ctx context.Context, r *request) error {
 
 // upload gathers the messages of an APPEND or REPLACE.
 type upload struct {
-	s     *session
-	msgs  []storage.New
-	files []*os.File
-	total int64
+	s      *session
+	msgs   []storage.New
+	total  int64    // octets of literals
+	memory int      // octets of messages that are kept in memory
+	file   *os.File // the other messages, one behind the other; it has no name any more
+	end    int64    // where in file the next one begins
 }
 
 // message reads "[flags SP] [date-time SP] data" (RFC 4466 append-message).
@@ -82,20 +84,14 @@ func (u *upload) message(ctx context.Context) error {
 	if msg.Internal.IsZero() {
 		msg.Internal = u.s.srv.cfg.Now().Truncate(time.Second)
 	}
-	body := &spool{dir: u.s.srv.cfg.SpoolDir}
+	body := &spool{u: u}
 	if err := u.data(ctx, body); err != nil || d.Err() != nil {
-		u.keep(body)
 		return err
 	}
-	u.keep(body)
 	if body.size == 0 {
 		return no("CANNOT", "Can't save an empty message") // RFC 3502 4: cancels the command
 	}
-	reader, err := body.reader()
-	if err != nil {
-		return err
-	}
-	msg.Body, msg.Size = reader, body.size
+	msg.Body, msg.Size = body.done(), body.size
 	u.msgs = append(u.msgs, msg)
 	return nil
 }
@@ -164,17 +160,23 @@ func (u *upload) literal(body *spool) error {
 	return nil
 }
 
-// keep has discard remove the spool's file.
-func (u *upload) keep(body *spool) {
-	if body.file != nil {
-		u.files = append(u.files, body.file)
+func (u *upload) discard() {
+	if u.file != nil {
+		u.file.Close()
 	}
 }
 
-func (u *upload) discard() {
-	for _, f := range u.files {
-		f.Close()
+// open makes the file, unless it is there.
+func (u *upload) open() error {
+	if u.file != nil {
+		return nil
 	}
+	f, err := os.CreateTemp(u.s.srv.cfg.SpoolDir, "facteur-append-")
+	if err != nil {
+		return err
+	}
+	u.file = f
+	return os.Remove(f.Name())
 }
 
 // nulFinder looks for NUL octets.
@@ -201,44 +203,42 @@ func (s *session) mayGrow(by int64) error {
 	return nil
 }
 
-// spool holds a message on its way in: in memory up to spoolAt, and then in a file that has
-// no name any more.
+// spool is a message on its way in: in memory, as long as all messages of the command have
+// no more than spoolAt octets there, and then in the upload's file.
 type spool struct {
-	dir  string
-	mem  []byte
-	file *os.File
-	size int64
+	u     *upload
+	mem   []byte
+	filed bool
+	size  int64
 }
 
 const spoolAt = 1 << 20
 
 func (b *spool) Write(p []byte) (int, error) {
-	if b.file == nil && len(b.mem)+len(p) > spoolAt {
-		f, err := os.CreateTemp(b.dir, "facteur-append-")
-		if err != nil {
+	if !b.filed && b.u.memory+len(b.mem)+len(p) > spoolAt {
+		if err := b.u.open(); err != nil {
 			return 0, err
 		}
-		b.file = f
-		if err := os.Remove(f.Name()); err != nil {
+		if _, err := b.u.file.Write(b.mem); err != nil {
 			return 0, err
 		}
-		if _, err := f.Write(b.mem); err != nil {
-			return 0, err
-		}
-		b.mem = nil
+		b.mem, b.filed = nil, true
 	}
 	b.size += int64(len(p))
-	if b.file != nil {
-		return b.file.Write(p)
+	if b.filed {
+		return b.u.file.Write(p)
 	}
 	b.mem = append(b.mem, p...)
 	return len(p), nil
 }
 
-func (b *spool) reader() (io.Reader, error) {
-	if b.file == nil {
-		return bytes.NewReader(b.mem), nil
+// done returns the message, which is complete.
+func (b *spool) done() io.Reader {
+	if !b.filed {
+		b.u.memory += len(b.mem)
+		return bytes.NewReader(b.mem)
 	}
-	_, err := b.file.Seek(0, io.SeekStart)
-	return b.file, err
+	start := b.u.end
+	b.u.end += b.size
+	return io.NewSectionReader(b.u.file, start, b.size)
 }

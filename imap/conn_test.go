@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,34 @@ func TestCompressedResponseThatFillsTheBufferIsFlushed(t *testing.T) {
 	got, _ := io.ReadAll(flate.NewReader(&sent)) // ends in the middle: the stream goes on
 	if string(got) != want {
 		t.Errorf("the client has got %d octets of %d", len(got), len(want))
+	}
+}
+
+// However many messages one APPEND brings, it holds a megabyte of them in memory and the rest
+// in one file.
+func TestMultiAppendIsHeldInLittleMemory(t *testing.T) {
+	h := newHouse(t, nil)
+	up := &upload{s: &session{conn: &conn{srv: h.srv}}}
+	defer up.discard()
+	var want []string
+	var readers []io.Reader
+	for i := range 40 {
+		text := strings.Repeat(string(rune('A'+i)), 100_000+i)
+		body := &spool{u: up}
+		for part := range slices.Chunk([]byte(text), 30_000) {
+			if _, err := body.Write(part); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, readers = append(want, text), append(readers, body.done())
+	}
+	if up.memory > spoolAt {
+		t.Errorf("%d octets are in memory", up.memory)
+	}
+	for i, r := range readers {
+		if got, err := io.ReadAll(r); string(got) != want[i] || err != nil {
+			t.Errorf("message %d of %d octets came back as %d, %v", i, len(want[i]), len(got), err)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ type Config struct {
 
 	PlainAuth    bool   // allow logins without TLS
 	Version      string // for ID
-	SpoolDir     string // for messages over 1 MiB on their way in; empty: os.TempDir
+	SpoolDir     string // for what one APPEND brings over 1 MiB; empty: os.TempDir
 	MaxMessage   int64  // octets of one message; 0: 50 MiB
 	MaxConns     int    // in all; 0: 10,000
 	MaxPerAddr   int    // connections of one address before login; 0: 20, negative: no limit
