@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"maps"
 	"path/filepath"
 	"strings"
 	"time"
@@ -16,7 +17,7 @@ type watcher struct {
 	s       *Store
 	notify  *fsnotify.Watcher // nil: the system has none left
 	folders map[string]watched
-	news    map[string]map[string]bool // by folder: names of files
+	news    map[string]map[string]bool // by folder: names of files, and whether the last event left them there
 	ripe    <-chan time.Time
 }
 
@@ -106,7 +107,7 @@ func (w *watcher) note(e fsnotify.Event) {
 	if w.news[dir] == nil {
 		w.news[dir] = map[string]bool{}
 	}
-	w.news[dir][name] = true
+	w.news[dir][name] = e.Has(fsnotify.Create)
 	if w.ripe == nil {
 		w.ripe = time.After(settleNews)
 	}
@@ -131,25 +132,29 @@ func (w *watcher) look(ctx context.Context) {
 }
 
 // lookMailbox asks first without the lock, and again with it: a delivery that is being
-// synced is in the folder before it is in the table.
+// synced is in the folder before it is in the table. An event that leaves what the table says
+// needs no look at the disk: that would make our own changes of thousands of flags wait
+// for the folder's lock in the kernel. What changes it again brings another event.
 func (w *watcher) lookMailbox(ctx context.Context, m *Mailbox, sub maildir.Sub, names map[string]bool) {
-	for name := range names {
-		if !m.surprised(sub, name) {
-			delete(names, name)
-		}
-	}
+	maps.DeleteFunc(names, func(name string, there bool) bool { return m.agrees(sub, name, there) })
 	if len(names) == 0 {
 		return
 	}
 	m.mu.Lock()
 	still := false
-	for name := range names {
-		still = still || m.surprised(sub, name)
+	for name, there := range names {
+		still = still || !m.agrees(sub, name, there) && m.surprised(sub, name)
 	}
 	m.mu.Unlock()
 	if still {
 		w.refresh(ctx, m, true)
 	}
+}
+
+// agrees reports whether the table says, too, that a file is there or not.
+func (m *Mailbox) agrees(sub maildir.Sub, name string, there bool) bool {
+	expected, ok := m.expects(sub, name)
+	return ok && expected == there
 }
 
 func (w *watcher) lookTree(ctx context.Context, a *Account, dir string, names map[string]bool) {
@@ -187,18 +192,26 @@ func (w *watcher) refresh(ctx context.Context, m *Mailbox, force bool) {
 	}
 }
 
-// surprised reports whether the file system and the table disagree about a name.
-func (m *Mailbox) surprised(sub maildir.Sub, name string) bool {
+// expects reports whether the table has a file of that name; ok is false without a table.
+func (m *Mailbox) expects(sub maildir.Sub, name string) (expected, ok bool) {
 	s := m.Snapshot()
 	if s == nil {
-		return true
+		return false, false
 	}
-	expected := false
 	if n := maildir.ParseFileName(name); n.UIDValidity == m.validity {
 		if pos, ok := s.Find(UID(n.UID)); ok {
 			wantSub, wantName := s.fileName(pos)
 			expected = wantSub == sub && wantName == name
 		}
+	}
+	return expected, true
+}
+
+// surprised reports whether the file system and the table disagree about a name.
+func (m *Mailbox) surprised(sub maildir.Sub, name string) bool {
+	expected, ok := m.expects(sub, name)
+	if !ok {
+		return true
 	}
 	_, err := m.a.fs.Stat(m.path(sub, name))
 	return expected != (err == nil)
