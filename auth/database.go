@@ -36,13 +36,14 @@ func serverSecret(ctx context.Context, db *sqlite.DB) (secret []byte, err error)
 }
 
 // readSnapshot reads all domains, accounts and aliases.
-func readSnapshot(ctx context.Context, db *sqlite.DB, separators string, ignoreDots bool) (*snapshot, error) {
+func readSnapshot(ctx context.Context, db *sqlite.DB, cfg Config) (*snapshot, error) {
 	s := &snapshot{
 		domains:    make(map[string]*Domain),
 		accounts:   make(map[string]*account),
 		aliases:    make(map[string]*Alias),
-		separators: separators,
-		ignoreDots: ignoreDots,
+		hostname:   cfg.Hostname,
+		separators: cfg.Separators,
+		ignoreDots: cfg.IgnoreDots,
 	}
 	byID := make(map[int64]*account)
 	err := errors.Join(

@@ -70,6 +70,7 @@ func (l *Login) Release() {
 type Config struct {
 	Log        *slog.Logger
 	Now        func() time.Time // time.Now
+	Hostname   string           // postmaster and abuse there resolve too, also when it is not hosted
 	Separators string           // between user and subaddress: "+"; several are possible
 	IgnoreDots bool             // j.doe is jdoe
 	Plus       bool             // offer SCRAM-SHA-256-PLUS
@@ -187,7 +188,7 @@ func (d *Directory) change(ctx context.Context, do func(s *snapshot, tx *sqlite.
 
 // reload reads a new snapshot and ends the sessions that it forbids.
 func (d *Directory) reload(ctx context.Context) error {
-	s, err := readSnapshot(ctx, d.db, d.cfg.Separators, d.cfg.IgnoreDots)
+	s, err := readSnapshot(ctx, d.db, d.cfg)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,8 @@ type Target struct {
 
 // Resolve follows aliases, subaddresses and the catch-all of a hosted domain to the end.
 // ErrNotHosted, ErrNoUser, or ErrDisabled when there is nobody to take the mail. <Postmaster>
-// without a domain is the one of the oldest domain (RFC 5321 4.1.1.3).
+// without a domain, or at the server's own name, is the one of the oldest domain (RFC 5321 4.1.1.3
+// and 4.5.1).
 func (d *Directory) Resolve(_ context.Context, to message.AddrSpec) (Resolution, error) {
 	return d.snap.Load().resolve(to)
 }
@@ -48,7 +49,8 @@ func (d *Directory) MaySendAs(_ context.Context, name string, from message.AddrS
 
 // resolve is Resolve on one snapshot.
 func (s *snapshot) resolve(to message.AddrSpec) (Resolution, error) {
-	if to.Domain == "" && isRole(to.Local) && len(s.first) > 0 {
+	own := to.Domain == "" || strings.EqualFold(to.Domain, s.hostname) && s.domain(to.Domain) == nil
+	if own && isRole(to.Local) && len(s.first) > 0 {
 		to.Domain = s.first[0].Name
 	}
 	if s.domain(to.Domain) == nil {

@@ -216,3 +216,25 @@ func TestMaySendAs(t *testing.T) {
 		t.Error("the null reverse-path is alice's")
 	}
 }
+
+// Reports come from postmaster at the server's name, which need not be hosted: answers to them were refused.
+func TestPostmasterOfTheServerWasRefused(t *testing.T) {
+	d, _ := newDirectory(t, Config{Hostname: "mail.example.org"})
+	must(t, d.AddAccount(t.Context(), "zoe@example.org", "x"))
+	for _, to := range []string{"Postmaster@mail.example.org", "postmaster@MAIL.example.org", "abuse@mail.example.org"} {
+		r, err := d.Resolve(t.Context(), spec(t, to))
+		if err != nil || len(r.Accounts) != 1 {
+			t.Errorf("%s: %v, %v", to, r, err)
+		}
+	}
+	for _, to := range []string{"zoe@mail.example.org", "postmaster@other.example.org"} {
+		if _, err := d.Resolve(t.Context(), spec(t, to)); !errors.Is(err, ErrNotHosted) {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+	must(t, d.AddDomain(t.Context(), Domain{Name: "mail.example.org"}))
+	must(t, d.AddAccount(t.Context(), "own@mail.example.org", "x"))
+	if r, err := d.Resolve(t.Context(), spec(t, "postmaster@mail.example.org")); err != nil || r.Accounts[0].Account != "own@mail.example.org" {
+		t.Errorf("hosted: %v, %v", r, err)
+	}
+}

@@ -17,6 +17,7 @@ type snapshot struct {
 	first    []*Domain  // by age
 	oldest   []*account // by age
 
+	hostname   string // the server's own
 	separators string
 	ignoreDots bool
 }

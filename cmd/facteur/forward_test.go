@@ -99,3 +99,27 @@ func TestForwardedMailBouncesToItsSender(t *testing.T) {
 	c.Send("%s.", forwarded)
 	c.Want("554 5.4.6")
 }
+
+// The server is mail.example.org and hosts example.org only.
+func TestReplyToAReportReachesThePostmaster(t *testing.T) {
+	d := startDaemon(t, "")
+	c := d.SMTP(serviceMX)
+	c.Send("EHLO mx.elsewhere.test")
+	c.Want("250 ")
+	for _, to := range []string{"Postmaster", "postmaster@mail.example.org"} {
+		c.mail("carol@elsewhere.test", []string{to}, hello)
+		d.take("ann@example.org", "INBOX")
+	}
+	c = d.submit("ben@example.org")
+	c.mail("ben@example.org", []string{"postmaster@mail.example.org"}, "From: ben@example.org\r\nSubject: Why?\r\n\r\nx")
+	if got := d.take("ann@example.org", "INBOX"); !strings.Contains(got, "Subject: Why?") {
+		t.Errorf("got:\n%s", got)
+	}
+	c = d.SMTP(serviceMX)
+	c.Send("EHLO mx.elsewhere.test")
+	c.Want("250 ")
+	c.Send("MAIL FROM:<carol@elsewhere.test>")
+	c.Want("250")
+	c.Send("RCPT TO:<ann@mail.example.org>")
+	c.Want("550 5.7.1")
+}

@@ -108,7 +108,7 @@ func (p *parts) open(cfg Config, log *slog.Logger, deps Deps) error {
 		}
 	}
 	p.directory, err = auth.Open(filepath.Join(cfg.Data, "server.db"), auth.Config{
-		Log: p.log, Now: deps.Now, Separators: cfg.Address.Separators, IgnoreDots: cfg.Address.IgnoreDots,
+		Log: p.log, Now: deps.Now, Hostname: cfg.Hostname, Separators: cfg.Address.Separators, IgnoreDots: cfg.Address.IgnoreDots,
 		Plus: cfg.Submit.ScramPlus, Throttle: cfg.Limits.PerAddress > 0, Leaf: p.leaf,
 	})
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 // route names, or elsewhere.
 type router struct {
 	directory *auth.Directory
+	hostname  string
 	local     queue.Transport
 	routes    map[string]queue.Route // by domain; "*" for all others
 	elsewhere queue.Transport
@@ -31,7 +32,7 @@ type router struct {
 // newRouter makes a router of the configured routes; its local is set when the queue
 // is open, which local delivery needs for mail that an alias sends on.
 func newRouter(cfg Config, deps Deps, p *parts) (*router, error) {
-	r := &router{directory: p.directory}
+	r := &router{directory: p.directory, hostname: cfg.Hostname}
 	out := remote.Config{
 		Log: p.log, Now: deps.Now, Resolver: p.resolver, Hello: cfg.Hostname, Dial: deps.Dial, Roots: deps.Roots,
 		SelfNames: []string{cfg.Hostname}, SelfAddrs: cfg.site().Addresses,
@@ -69,6 +70,9 @@ func (r *router) route(domain string) queue.Route {
 	}
 	if route, ok := r.routes[domain]; ok {
 		return route
+	}
+	if strings.EqualFold(domain, r.hostname) {
+		return queue.Route{Transport: r.local, Key: "local"} // our postmaster, and nobody else
 	}
 	if route, ok := r.routes["*"]; ok {
 		return route
