@@ -130,6 +130,7 @@ func TestNotifyDecidesWhoIsTold(t *testing.T) {
 		{"success is not told by default", 0, nil, "", false, ""},
 		{"delivered here", mta.NotifySuccess, nil, "", false, "delivered"},
 		{"relayed to a server without DSN", mta.NotifySuccess, nil, "mx.test", true, "relayed"},
+		{"sent on by an alias, so not delivered", mta.NotifySuccess, nil, "", true, "relayed"},
 		{"passed to a server with DSN", mta.NotifySuccess, nil, "mx.test", false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -13,7 +13,7 @@ type Action string
 
 const (
 	ActionDelivered Action = "delivered" // into a mailbox of ours
-	ActionRelayed   Action = "relayed"   // to a server that has no DSN
+	ActionRelayed   Action = "relayed"   // to a server that has no DSN, or by an alias to elsewhere (RFC 3461 5.2.7)
 	ActionPassed    Action = "passed"    // to a server that tells the sender itself; RFC 3461 5.2.2
 	ActionDelayed   Action = "delayed"
 	ActionFailed    Action = "failed"
@@ -86,10 +86,10 @@ func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdic
 func fateOf(r mta.Result) Fate {
 	f := Fate{To: r.To.Address.String(), Remote: r.RemoteMTA, Peer: r.Peer, TLS: r.TLS, recipient: r.To, reply: r.Err}
 	switch {
+	case r.Err == nil && r.Relayed: // also by an alias that leads elsewhere: nothing is delivered yet
+		f.Action, f.reply = ActionRelayed, r.Said
 	case r.Err == nil && r.RemoteMTA == "":
 		f.Action, f.reply = ActionDelivered, r.Said
-	case r.Err == nil && r.Relayed:
-		f.Action, f.reply = ActionRelayed, r.Said
 	case r.Err == nil:
 		f.Action, f.reply = ActionPassed, r.Said
 	case r.Err.Permanent():
