@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 
@@ -51,6 +52,9 @@ func (c *conn) auth(ctx context.Context, arg string) *mta.Reply {
 	return replyAuthOK
 }
 
+// errLost: the client went away, or silent, in the middle of a login.
+var errLost = errors.New("connection lost")
+
 // exchange passes challenges and responses until there is a login.
 func (c *conn) exchange(ctx context.Context, x auth.Exchange, initial string, hasInitial bool) (*auth.Login, error) {
 	var response []byte
@@ -73,6 +77,9 @@ func (c *conn) exchange(ctx context.Context, x auth.Exchange, initial string, ha
 		c.out = append(c.out, "\r\n"...)
 		c.setDeadline(c.s.Limits.Command)
 		line, err := c.readLine(authLineMax)
+		if err != nil && !errors.Is(err, errLong) && !errors.Is(err, errBareLF) {
+			return nil, fmt.Errorf("%w: %w", errLost, err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -115,6 +122,8 @@ func (c *conn) authFailed(mechanism string, err error) *mta.Reply {
 		return replyLong
 	case c.s.stopping.Load():
 		return replyShutdown
+	case errors.Is(err, errLost):
+		return c.cutOff(err)
 	}
 	return &mta.Reply{Code: 454, Enhanced: [3]int{4, 7, 0}, Text: "Can't check logins now, please try again later", Err: err}
 }

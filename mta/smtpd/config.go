@@ -140,14 +140,6 @@ func DefaultLimits(k Kind) Limits {
 	return l
 }
 
-// Unguarded returns l without the limits and delays that tell peers apart by address and
-// behaviour: those of size and time stay.
-func (l Limits) Unguarded() Limits {
-	l.Messages, l.Errors, l.Unknown, l.Idle = 0, 0, 0, 0
-	l.Delay, l.Greet, l.PerAddress, l.PerMinute, l.Reserve = 0, 0, 0, 0, 0
-	return l
-}
-
 func (cfg *Config) check() error {
 	switch {
 	case cfg.Hostname == "":

@@ -68,14 +68,14 @@ func (c *conn) fillBody(began time.Time, got int64) error {
 	return c.fill()
 }
 
-// cutOff: the message did not come to its end, and is forgotten.
+// cutOff: a message or login did not come to its end, and is forgotten.
 func (c *conn) cutOff(err error) *mta.Reply {
 	c.closing = true
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return replyTimeout
 	}
 	if !errors.Is(err, io.EOF) {
-		c.s.Log.Debug("connection lost in a message", "listener", c.peer.Listener, "peer", c.peer.Addr.String(), "error", err)
+		c.s.Log.Debug("connection lost half-way", "listener", c.peer.Listener, "peer", c.peer.Addr.String(), "error", err)
 	}
 	return nil
 }

@@ -1,11 +1,14 @@
 package smtpd
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Every message has exactly one line of its own, accepted or refused, with its ID and Message-ID.
@@ -50,5 +53,44 @@ func TestOneLinePerMessage(t *testing.T) {
 		if id, _ := got["id"].(string); len(id) != 16 {
 			t.Errorf("id %q", id)
 		}
+	}
+}
+
+// A client that went away in the middle of a login stood in the log as a fault of ours.
+func TestClientGoneInALoginWasLoggedAsAFault(t *testing.T) {
+	var log bytes.Buffer
+	cfg := testConfig(t, Submission, &backend{})
+	cfg.PlainAuth = true
+	cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	s, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.handle(t.Context(), ours)
+	}()
+	theirs.SetDeadline(time.Now().Add(10 * time.Second))
+	r := bufio.NewReader(theirs)
+	for _, line := range []string{"", "EHLO x.example\r\n", "AUTH LOGIN\r\n"} {
+		if line != "" {
+			if _, err := theirs.Write([]byte(line)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for more := true; more; {
+			answer, err := r.ReadString('\n')
+			if err != nil {
+				t.Fatal(err)
+			}
+			more = answer[3] == '-'
+		}
+	}
+	theirs.Close()
+	<-done
+	if text := log.String(); strings.Contains(text, "level=ERROR") || !strings.Contains(text, "login failed") {
+		t.Errorf("log:\n%s", text)
 	}
 }
