@@ -125,11 +125,11 @@ func confine(cfg Config, configFile string) error {
 	}
 	for _, p := range cfg.paths() {
 		if *p != "" && *p != cfg.Data {
-			readable = append(readable, filepath.Dir(*p))
+			readable = append(readable, folders(*p)...)
 		}
 	}
 	if configFile != "" {
-		readable = append(readable, filepath.Dir(configFile))
+		readable = append(readable, folders(configFile)...)
 	}
 	var rules []landlock.Rule
 	for _, path := range readable {
@@ -145,4 +145,14 @@ func confine(cfg Config, configFile string) error {
 		return fmt.Errorf("confine to the data folder: %w", err)
 	}
 	return nil
+}
+
+// folders are those a file is read from: its own and, behind a symbolic link, the one it leads
+// to. certbot's live/NAME/*.pem are links into archive/NAME.
+func folders(file string) []string {
+	list := []string{filepath.Dir(file)}
+	if target, err := filepath.EvalSymlinks(file); err == nil && filepath.Dir(target) != list[0] {
+		list = append(list, filepath.Dir(target))
+	}
+	return list
 }
