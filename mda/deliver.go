@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -100,8 +101,20 @@ func (a *Agent) queue(ctx context.Context, m *mta.Message, rcpt mta.Recipient, f
 	if err := a.cfg.Forward.Add(ctx, &next); err != nil {
 		return fmt.Errorf("send on from %s: %w", rcpt.Address, err)
 	}
-	a.cfg.Log.Info("sent on", "id", m.ID, "as", next.ID, "from", from.String(), "to", rcpt.Address.String(), "targets", targets)
+	a.cfg.Log.Info("sent on", "id", m.ID, "as", next.ID, "from", from.String(), "to", rcpt.Address.String(), "targets", addresses(targets))
 	return nil
+}
+
+// addresses writes a list for the log, whose readers don't know AddrSpec.
+func addresses(list []message.AddrSpec) string {
+	var b strings.Builder
+	for i, a := range list {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(a.String())
+	}
+	return b.String()
 }
 
 func withoutSuccess(n mta.Notify) mta.Notify {

@@ -226,6 +226,7 @@ func TestExplainTellsAMessagesWayInAndOut(t *testing.T) {
 	reply := c.mail("carol@elsewhere.test", []string{"both@example.org"}, hello)
 	d.waitFor("ann@example.org", "Sink")
 	id := reply[strings.LastIndexByte(reply, ' ')+1:]
+	d.waitForStory(id) // the line about the way out is written after the sink has the mail
 	for _, name := range []string{id, "<1@elsewhere.test>"} {
 		out := facteur(t, exitOK, "--data", d.dir, "explain", name)
 		for _, want := range []string{"message accepted", "spf=pass", "dmarc=pass", "peer=127.0.0.1", "message delivered"} {
