@@ -250,6 +250,48 @@ func TestServeLimitsRequestsAndEndsWithItsContext(t *testing.T) {
 	must(t, <-done)
 }
 
+// Serve returned as soon as it was told to end, while requests were still being answered.
+func TestServeReturnedBeforeItsRequestsEnded(t *testing.T) {
+	s := testSite(t, nil)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	begun, answer := make(chan struct{}), make(chan struct{})
+	done := make(chan error, 1)
+	go func() {
+		done <- s.Serve(ctx, l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			close(begun)
+			<-answer
+		}))
+	}()
+	got := make(chan error, 1)
+	go func() {
+		resp, err := http.Get("http://" + l.Addr().String())
+		if err == nil {
+			err = resp.Body.Close()
+		}
+		got <- err
+	}()
+	<-begun
+	cancel()
+	for err == nil { // until the listener is closed, which Shutdown does first
+		var c net.Conn
+		if c, err = net.Dial("tcp", l.Addr().String()); err == nil {
+			c.Close()
+		}
+	}
+	select {
+	case err := <-done:
+		t.Errorf("it has ended: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(answer)
+	must(t, <-got)
+	if !t.Failed() {
+		must(t, <-done)
+	}
+}
+
 func FuzzAutodiscover(f *testing.F) {
 	s := testSite(f, nil)
 	f.Add([]byte("<Autodiscover><Request><EMailAddress>a@example.org</EMailAddress></Request></Autodiscover>"))
