@@ -109,7 +109,7 @@ func (s *session) loginFailed(err error) error {
 		s.out.printf("* BYE [UNAVAILABLE] Too many failed logins\r\n")
 		return errBye
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
-		s.log.Info("imap: login failed", "err", err)
+		s.log.Info("imap: login failed", "error", err)
 		return no("AUTHENTICATIONFAILED", "Authentication failed")
 	case errors.Is(err, auth.ErrMechanism) && !s.mayLogIn():
 		return no("PRIVACYREQUIRED", "Use STARTTLS first")
@@ -118,7 +118,7 @@ func (s *session) loginFailed(err error) error {
 	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrCancelled):
 		return bad("Malformed authentication")
 	}
-	s.log.Error("imap: login", "err", err)
+	s.log.Error("imap: login", "error", err)
 	return no("UNAVAILABLE", "Temporary authentication failure")
 }
 
@@ -127,7 +127,7 @@ func (s *session) enter(ctx context.Context, r *request, login *auth.Login) erro
 	acct, err := s.srv.cfg.Store.Account(ctx, login.Account)
 	if err != nil {
 		login.Release()
-		s.log.Error("imap: open account", "account", login.Account, "err", err)
+		s.log.Error("imap: open account", "account", login.Account, "error", err)
 		return no("UNAVAILABLE", "Account is not available")
 	}
 	if !s.srv.loggedIn(s.conn, login.Account) {

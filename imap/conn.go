@@ -92,7 +92,7 @@ func (c *conn) serve(ctx context.Context) {
 	}()
 	if t, ok := c.net.(*tls.Conn); ok {
 		if err := c.handshake(ctx, t); err != nil {
-			c.log.Info("imap: TLS handshake failed", "err", err)
+			c.log.Info("imap: TLS handshake failed", "error", err)
 			return
 		}
 	}
@@ -108,7 +108,7 @@ func (c *conn) serve(ctx context.Context) {
 		c.out.printf("* BYE [LIMIT] Command line too long\r\n")
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 	default:
-		c.log.Info("imap: session ended", "err", err)
+		c.log.Info("imap: session ended", "error", err)
 	}
 	c.out.flush()
 }

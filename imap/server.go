@@ -163,7 +163,7 @@ func (s *Server) accept(ctx context.Context, l net.Listener) error {
 		if err != nil {
 			var temporary interface{ Temporary() bool }
 			if errors.As(err, &temporary) && temporary.Temporary() { // out of file descriptors
-				s.cfg.Log.Warn("imap: accept", "err", err)
+				s.cfg.Log.Warn("imap: accept", "error", err)
 				time.Sleep(50 * time.Millisecond)
 				continue
 			}

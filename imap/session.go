@@ -180,7 +180,7 @@ func (s *session) finish(r *request, name string, err error) error {
 		return errors.Join(err, s.out.err)
 	}
 	if fault != nil {
-		s.log.Error("imap: command failed", "command", name, "account", s.account, "err", fault)
+		s.log.Error("imap: command failed", "command", name, "account", s.account, "error", fault)
 	}
 	if resp.status == "BAD" {
 		s.errors++

@@ -60,7 +60,7 @@ var errNoMessage = errors.New("not a message")
 func (l *look) measure(f listed) (row, bool) {
 	r, err := l.measureFile(f)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		l.m.a.s.cfg.Log.Warn("file passed over", "account", l.m.a.name, "file", l.m.path(f.Sub, f.Name), "err", err)
+		l.m.a.s.cfg.Log.Warn("file passed over", "account", l.m.a.name, "file", l.m.path(f.Sub, f.Name), "error", err)
 	}
 	return r, err == nil
 }

@@ -169,7 +169,7 @@ func (m *Mailbox) takeBack(uid UID) {
 		return
 	}
 	if err := m.a.fs.Remove(m.path(s.fileName(pos))); err != nil {
-		m.a.s.cfg.Log.Error("a delivery that failed could not be taken back", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "err", err)
+		m.a.s.cfg.Log.Error("a delivery that failed could not be taken back", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "error", err)
 		return
 	}
 	m.forget([]int{pos})

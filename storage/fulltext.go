@@ -55,7 +55,7 @@ func (a *Account) openFullText() {
 	})
 	if err != nil {
 		a.s.noFullText.Do(func() {
-			a.s.cfg.Log.Warn("no full-text index: searching bodies will be slow; build with -tags sqlite_fts5", "err", err)
+			a.s.cfg.Log.Warn("no full-text index: searching bodies will be slow; build with -tags sqlite_fts5", "error", err)
 		})
 		return
 	}
@@ -194,6 +194,6 @@ func (m *Mailbox) textOf(uid UID) (indexedText, bool) {
 	if errors.Is(err, ErrGone) {
 		return indexedText{}, false
 	}
-	m.a.s.cfg.Log.Warn("text not indexed", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "err", err)
+	m.a.s.cfg.Log.Warn("text not indexed", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "error", err)
 	return indexedText{uid, tooMuch, tooMuch, tooMuch}, true
 }

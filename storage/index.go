@@ -93,7 +93,7 @@ func removeIndex(path string) error {
 // memory. flushMu is held.
 func (a *Account) resetIndex() error {
 	if err := a.db.Load().Close(); err != nil {
-		a.s.cfg.Log.Warn("close index", "account", a.name, "err", err)
+		a.s.cfg.Log.Warn("close index", "account", a.name, "error", err)
 	}
 	if err := removeIndex(filepath.Join(a.path, indexFile)); err != nil {
 		return err
@@ -114,9 +114,9 @@ func (a *Account) healed(was *sqlite.DB, err error) bool {
 	if !sqlite.IsCorrupt(err) {
 		return false
 	}
-	a.s.cfg.Log.Warn("index is damaged, to be made again", "account", a.name, "err", err)
+	a.s.cfg.Log.Warn("index is damaged, to be made again", "account", a.name, "error", err)
 	if err := a.resetIndex(); err != nil {
-		a.s.cfg.Log.Error("index not made again", "account", a.name, "err", err)
+		a.s.cfg.Log.Error("index not made again", "account", a.name, "error", err)
 		return false
 	}
 	return true
@@ -329,7 +329,7 @@ func (a *Account) tryFlush(ctx context.Context) bool {
 		return false
 	}
 	if failed := a.flushFails.Swap(err != nil); err != nil && !failed {
-		a.s.cfg.Log.Error("index not written; it is tried again, and the mail is safe", "account", a.name, "err", err)
+		a.s.cfg.Log.Error("index not written; it is tried again, and the mail is safe", "account", a.name, "error", err)
 	}
 	return err == nil
 }

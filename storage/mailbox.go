@@ -212,7 +212,7 @@ func (m *Mailbox) load(ctx context.Context) error {
 			return err
 		}
 		m.a.s.cfg.Log.Warn("mailbox not readable in the index, made again from its files",
-			"account", m.a.name, "mailbox", m.Name(), "err", err)
+			"account", m.a.name, "mailbox", m.Name(), "error", err)
 		s = nil
 	}
 	m.a.flushMu.Lock()

@@ -59,7 +59,7 @@ func (s *Store) Run(ctx context.Context) error {
 				w.note(e)
 			}
 		case err := <-w.errors():
-			s.cfg.Log.Warn("watching folders", "err", err)
+			s.cfg.Log.Warn("watching folders", "error", err)
 			w.overflow(ctx)
 		case <-w.ripe:
 			w.look(ctx)
@@ -102,14 +102,14 @@ func (s *Store) housekeep(ctx context.Context, w *watcher) {
 		w.watch(ctx, a)
 		for _, m := range a.allMailboxes() {
 			if err := m.settle(ctx); err != nil && ctx.Err() == nil && !m.Gone() {
-				s.cfg.Log.Warn("messages not moved from new to cur", "account", a.name, "mailbox", m.Name(), "err", err)
+				s.cfg.Log.Warn("messages not moved from new to cur", "account", a.name, "mailbox", m.Name(), "error", err)
 			}
 			m.unload(time.Now())
 		}
 		if s.cfg.Now().Sub(a.tidied) > tidyEvery {
 			a.tidied = s.cfg.Now()
 			if err := a.tidy(ctx); err != nil && ctx.Err() == nil {
-				s.cfg.Log.Warn("old rows of the index not removed", "account", a.name, "err", err)
+				s.cfg.Log.Warn("old rows of the index not removed", "account", a.name, "error", err)
 			}
 		}
 		a.refs.Add(-1)
@@ -132,7 +132,7 @@ func (s *Store) closeIdle() {
 		}
 		if a := sl.a; a != nil && a.refs.Load() == 0 && time.Since(time.Unix(a.used.Load(), 0)) > idleAccount {
 			if err := a.close(); err != nil {
-				s.cfg.Log.Error("close account", "account", a.name, "err", err)
+				s.cfg.Log.Error("close account", "account", a.name, "error", err)
 			}
 			sl.a = nil
 		}
@@ -173,7 +173,7 @@ func (m *Mailbox) unload(now time.Time) {
 		return // its text is still being indexed
 	}
 	if err := m.exactBound(s); err != nil {
-		m.a.s.cfg.Log.Warn("mailbox stays in memory", "account", m.a.name, "mailbox", m.Name(), "err", err)
+		m.a.s.cfg.Log.Warn("mailbox stays in memory", "account", m.a.name, "mailbox", m.Name(), "error", err)
 		return
 	}
 	m.snap.Store(nil)
@@ -221,7 +221,7 @@ func (s *Store) indexRound(ctx context.Context) (more bool) {
 			m := all[i]
 			did, again, err := m.indexSome(ctx)
 			if err != nil && ctx.Err() == nil && !m.Gone() {
-				s.cfg.Log.Warn("text not indexed", "account", a.name, "mailbox", m.Name(), "err", err)
+				s.cfg.Log.Warn("text not indexed", "account", a.name, "mailbox", m.Name(), "error", err)
 			}
 			more = more || again
 			enough = did && s.busy()

@@ -89,7 +89,7 @@ func Open(dir string, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open mail store: %w", err)
 	}
 	if err := sweepRemoved(dir); err != nil {
-		cfg.Log.Warn("files of a removed account are left", "err", err)
+		cfg.Log.Warn("files of a removed account are left", "error", err)
 	}
 	return &Store{
 		dir: dir, cfg: cfg, host: maildir.CleanHost(cfg.Hostname), slots: map[string]*slot{},
@@ -245,7 +245,7 @@ func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 		}
 		sl.a.wake()
 		if err := sl.a.close(); err != nil {
-			s.cfg.Log.Warn("close account to be removed", "account", name, "err", err)
+			s.cfg.Log.Warn("close account to be removed", "account", name, "error", err)
 		}
 		sl.a = nil
 	}

@@ -35,7 +35,7 @@ func folderOf(name string) string {
 func (a *Account) readAccountInfo() error {
 	info, err := maildir.ReadInfo(a.fs, accountFile)
 	if errors.Is(err, maildir.ErrInfo) {
-		a.s.cfg.Log.Warn("account's text file is damaged, made anew", "account", a.name, "err", err)
+		a.s.cfg.Log.Warn("account's text file is damaged, made anew", "account", a.name, "error", err)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, maildir.ErrInfo) {
 		return err

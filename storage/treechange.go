@@ -141,7 +141,7 @@ func (a *Account) DeleteMailbox(ctx context.Context, name string) error {
 	}
 	a.treeChanged()
 	if rerr := a.fs.RemoveAll(trash); rerr != nil {
-		a.s.cfg.Log.Warn("files of a deleted mailbox are left", "account", a.name, "folder", trash, "err", rerr)
+		a.s.cfg.Log.Warn("files of a deleted mailbox are left", "account", a.name, "folder", trash, "error", rerr)
 	}
 	return err
 }

@@ -30,7 +30,7 @@ func (s *Store) newWatcher() *watcher {
 	w := &watcher{s: s, folders: map[string]watched{}, news: map[string]map[string]bool{}}
 	n, err := fsnotify.NewBufferedWatcher(4096)
 	if err != nil {
-		s.cfg.Log.Warn("changes by other programs are only seen when a mailbox is used", "err", err)
+		s.cfg.Log.Warn("changes by other programs are only seen when a mailbox is used", "error", err)
 		return w
 	}
 	w.notify = n
@@ -161,7 +161,7 @@ func (w *watcher) lookTree(ctx context.Context, a *Account, dir string, names ma
 	for name := range names {
 		if strings.HasPrefix(name, ".") {
 			if err := a.refreshTree(ctx); err != nil {
-				w.s.cfg.Log.Warn("list folders", "account", a.name, "err", err)
+				w.s.cfg.Log.Warn("list folders", "account", a.name, "error", err)
 			}
 			w.watch(ctx, a)
 			return
@@ -188,7 +188,7 @@ func (w *watcher) refresh(ctx context.Context, m *Mailbox, force bool) {
 		err = m.refresh(ctx, true)
 	}
 	if err != nil && ctx.Err() == nil && !m.Gone() {
-		w.s.cfg.Log.Warn("look through folder", "account", m.a.name, "mailbox", m.Name(), "err", err)
+		w.s.cfg.Log.Warn("look through folder", "account", m.a.name, "mailbox", m.Name(), "error", err)
 	}
 }
 

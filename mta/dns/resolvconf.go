@@ -49,10 +49,10 @@ func (rc *resolvConf) servers() []netip.AddrPort {
 	switch {
 	case err != nil && rc.list != nil:
 		// Caught while it is being replaced: those we know are better than none.
-		rc.log.Warn("reading the name servers failed, keeping those we have", "file", rc.path, "err", err)
+		rc.log.Warn("reading the name servers failed, keeping those we have", "file", rc.path, "error", err)
 		return rc.list
 	case err != nil:
-		rc.log.Warn("reading the name servers failed, asking this machine", "file", rc.path, "err", err)
+		rc.log.Warn("reading the name servers failed, asking this machine", "file", rc.path, "error", err)
 	}
 	if len(list) == 0 {
 		list = []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:53"), netip.MustParseAddrPort("[::1]:53")}
