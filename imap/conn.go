@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -274,16 +275,21 @@ func (c *conn) askLiteral() error {
 	return c.out.flush()
 }
 
-// deadlineWriter writes to the connection, 30 seconds for each piece.
+// deadlineWriter writes to the connection, 30 seconds for each piece: one response about a
+// million messages has megabytes, and a slow line takes longer for them.
 type deadlineWriter struct{ c *conn }
 
 func (w deadlineWriter) Write(p []byte) (int, error) {
-	if err := w.c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
+	done := 0
+	for piece := range slices.Chunk(p, 2*flushAt) {
+		if err := w.c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+			return done, err
+		}
+		n, err := w.c.net.Write(piece)
+		done += n
+		if err != nil {
+			return done, fmt.Errorf("write to client: %w", err)
+		}
 	}
-	n, err := w.c.net.Write(p)
-	if err != nil {
-		return n, fmt.Errorf("write to client: %w", err)
-	}
-	return n, nil
+	return done, nil
 }

@@ -125,6 +125,28 @@ func TestCompressedResponseThatFillsTheBufferIsFlushed(t *testing.T) {
 	}
 }
 
+// slowConn counts the deadlines that its writes get.
+type slowConn struct {
+	net.Conn
+	deadlines, written int
+}
+
+func (c *slowConn) SetWriteDeadline(time.Time) error { c.deadlines++; return nil }
+func (c *slowConn) Write(p []byte) (int, error)      { c.written += len(p); return len(p), nil }
+
+// A slow line must not lose its session to a SEARCH response of eight megabytes.
+func TestLargeResponseHasMoreThanOneDeadline(t *testing.T) {
+	slow := &slowConn{}
+	const size = 8 << 20
+	n, err := deadlineWriter{&conn{net: slow}}.Write(make([]byte, size))
+	if n != size || slow.written != size || err != nil {
+		t.Errorf("wrote %d and %d, %v", n, slow.written, err)
+	}
+	if slow.deadlines < 100 {
+		t.Errorf("%d deadlines", slow.deadlines)
+	}
+}
+
 // However many messages one APPEND brings, it holds a megabyte of them in memory and the rest
 // in one file.
 func TestMultiAppendIsHeldInLittleMemory(t *testing.T) {

@@ -169,13 +169,14 @@ func (v *view) claimRecent(ctx context.Context) error {
 		v.recent = wire.Ranges{{First: uint32(v.snap.FirstRecent), Last: uint32(v.snap.UIDNext) - 1}}
 		return nil
 	}
-	first, err := v.box.ClaimRecent(ctx)
+	first, next, err := v.box.ClaimRecent(ctx)
 	if err != nil {
 		return err
 	}
-	// Ours are those up to what the client is told of now; messages that came since are
-	// ours too, and the next sync tells of them.
-	if next := v.box.Snapshot().UIDNext; first < next {
+	// The client may not have been told of all of them: the next sync does.
+	if n := len(v.recent); n > 0 && first < next && v.recent[n-1].Last == uint32(first)-1 {
+		v.recent[n-1].Last = uint32(next) - 1 // a session that listens for months has one range
+	} else if first < next {
 		v.recent = append(v.recent, wire.Range{First: uint32(first), Last: uint32(next) - 1})
 	}
 	return nil

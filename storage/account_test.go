@@ -241,8 +241,8 @@ func TestRecentIsClaimedOnce(t *testing.T) {
 	m := box(t, a, "INBOX")
 	deliver(t, a, text(1))
 	for _, want := range []UID{1, 2} {
-		if first, err := m.ClaimRecent(t.Context()); err != nil || first != want {
-			t.Error(first, err)
+		if first, next, err := m.ClaimRecent(t.Context()); err != nil || first != want || next != m.Snapshot().UIDNext {
+			t.Error(first, next, err)
 		}
 	}
 	deliver(t, a, text(2))
@@ -543,7 +543,7 @@ func anything(r *rand.Rand, a *Account, inbox, archive *Mailbox, i int) error {
 		_, err := m.Move(ctx, some, to)
 		return err
 	case 8:
-		_, err := m.ClaimRecent(ctx)
+		_, _, err := m.ClaimRecent(ctx)
 		return err
 	default:
 		for _, uid := range some {

@@ -86,12 +86,12 @@ func (m *Mailbox) Status() Status {
 }
 
 // ClaimRecent gives the caller the messages that no session has been told of as
-// \Recent: those from first up to UIDNext. A later caller gets only newer ones.
-func (m *Mailbox) ClaimRecent(ctx context.Context) (first UID, err error) {
+// \Recent: those from first up to, not including, next. A later caller gets only newer ones.
+func (m *Mailbox) ClaimRecent(ctx context.Context) (first, next UID, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.ready(ctx); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	s := m.snap.Load()
 	first = s.FirstRecent
@@ -100,7 +100,7 @@ func (m *Mailbox) ClaimRecent(ctx context.Context) (first UID, err error) {
 		n.FirstRecent = n.UIDNext
 		m.publish(n)
 	}
-	return first, nil
+	return first, s.UIDNext, nil
 }
 
 // settle moves the files of claimed messages from new to cur, as Maildir wants it. Nobody
