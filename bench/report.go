@@ -86,7 +86,7 @@ func (r *report) print(w io.Writer, group string) {
 			med = append(med, median(v))
 			fmt.Fprintf(w, " %s |", figure(median(v)))
 		}
-		fmt.Fprintf(w, " %s |\n", verdict(m, med))
+		fmt.Fprintf(w, " %s |\n", verdict(m, med, len(r.values[group+"/"+name+"/"+r.servers[0].name()]) > 0))
 	}
 	for _, f := range r.faults[group] {
 		fmt.Fprintf(w, "\nfailed: %s\n", f)
@@ -95,7 +95,7 @@ func (r *report) print(w io.Writer, group string) {
 }
 
 // verdict gives the ratio, above 1 where Facteur is better, and how it stands to the target.
-func verdict(m metric, med []float64) string {
+func verdict(m metric, med []float64, measured bool) string {
 	ratio := 0.0
 	if len(med) > 1 && med[0] > 0 && med[1] > 0 {
 		ratio = med[0] / med[1]
@@ -116,7 +116,7 @@ func verdict(m metric, med []float64) string {
 	switch {
 	case m.want > 0 && ratio > 0:
 		return fmt.Sprintf("%s | %g: %s", shown, m.want, met(ratio >= m.want))
-	case m.limit > 0 && med[0] > 0:
+	case m.limit > 0 && measured:
 		ok := med[0] >= m.limit
 		if m.less {
 			ok = med[0] <= m.limit
