@@ -104,7 +104,7 @@ func parseNotifyEvents(d *wire.Decoder) notifyEvents {
 			e.serverMetadata = true
 		case "ANNOTATIONCHANGE": // RFC 5465 5: without ANNOTATE it never happens
 		default:
-			d.Fail("unknown event %s", name)
+			e.unknown = true
 		}
 		if d.Close() {
 			break
@@ -130,8 +130,8 @@ func (n *notifySet) check() error {
 		if e.messageNew != e.messageExpunge || e.flagChange && !e.messageNew {
 			return bad("MessageNew, MessageExpunge and FlagChange go together")
 		}
-		if e.mailboxMetadata || e.serverMetadata {
-			return &response{"NO", "BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)", "Metadata is not watched"}
+		if e.mailboxMetadata || e.serverMetadata || e.unknown {
+			return no("BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)", "Not all of these events are watched")
 		}
 	}
 	if selected > 1 {

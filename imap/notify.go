@@ -29,6 +29,7 @@ type notifyEvents struct {
 	messageNew, messageExpunge, flagChange bool
 	mailboxName, subscriptionChange        bool
 	mailboxMetadata, serverMetadata        bool
+	unknown                                bool // there was another: NO [BADEVENT]
 
 	items []fetchItem // of MessageNew in the selected mailbox; nil: EXISTS alone
 }

@@ -61,6 +61,9 @@ func (fs *flagSets) missing(f Flags) []string {
 
 // learn adds keywords. Their numbers are in use as soon as the text file has them.
 func (fs *flagSets) learn(keywords []string) error {
+	if len(keywords) > maxMessageKeywords { // no message can have them: learn nothing
+		return fmt.Errorf("%d new keywords at once: %w", len(keywords), ErrLimit)
+	}
 	if len(fs.keywords)+len(keywords) > maxKeywords {
 		return fmt.Errorf("%d keywords in one mailbox: %w", maxKeywords, ErrLimit)
 	}
