@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+
+	"golang.org/x/sys/unix"
 
 	"facteur/imap"
 )
@@ -29,12 +32,23 @@ func (d *Daemon) serveIMAP(deps Deps) error {
 	server := imap.New(imap.Config{
 		Log: d.log, Now: deps.Now, Store: d.parts.store, Auth: d.parts.directory, TLS: config,
 		NoCaps:    d.noCaps,
+		Busy:      busy,
 		PlainAuth: d.cfg.Submit.PlainAuth, Version: buildVersion(), SpoolDir: spool,
 		MaxMessage: int64(d.cfg.Limits.MessageSize), MaxPerAddr: orNoLimit(d.cfg.Limits.IMAPPerAddress),
 		MaxPerUser: orNoLimit(2 * d.cfg.Limits.IMAPPerAddress), Grace: shutdownGrace,
 	})
 	d.serving = append(d.serving, func(ctx context.Context) error { return server.Serve(ctx, all...) })
 	return nil
+}
+
+// busy reports that for a minute more than twice as much wanted to run as there are processors for.
+func busy() bool {
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) != nil {
+		return false
+	}
+	const scale = 1 << 16 // the kernel's fixed point
+	return info.Loads[0] > uint64(2*runtime.NumCPU()*scale)
 }
 
 // orNoLimit turns the configuration's 0, no limit, into a room's -1.
