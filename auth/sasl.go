@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"unicode/utf8"
 )
@@ -52,6 +53,47 @@ func (d *Directory) Exchange(mechanism string, c Client, plainOK bool) (Exchange
 		return &scramExchange{d: d, c: c, plus: name == mechScramPlus}, nil
 	}
 	return nil, ErrMechanism
+}
+
+// Converse passes challenges and responses in base64 until there is a login, as SMTP and POP3 do (RFC 4954
+// 4, RFC 5034 4). initial is the response in the command itself, when it had one. ask sends a challenge
+// and returns the client's line.
+func Converse(ctx context.Context, x Exchange, initial string, hasInitial bool, ask func(challenge string) (string, error)) (*Login, error) {
+	var response []byte
+	if hasInitial {
+		var err error
+		if response, err = decodeResponse(initial); err != nil {
+			return nil, err
+		}
+	}
+	for {
+		challenge, login, err := x.Next(ctx, response)
+		if err != nil || login != nil {
+			return login, err
+		}
+		line, err := ask(base64.StdEncoding.EncodeToString(challenge))
+		if err != nil {
+			return nil, err
+		}
+		if line == "*" {
+			return nil, ErrCancelled
+		}
+		if response, err = decodeResponse(line); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// decodeResponse: "=" is an empty one, which is not the same as none.
+func decodeResponse(s string) ([]byte, error) {
+	if s == "=" {
+		s = ""
+	}
+	b, err := base64.StdEncoding.Strict().AppendDecode([]byte{}, []byte(s))
+	if err != nil {
+		return nil, ErrMalformed
+	}
+	return b, nil
 }
 
 func asciiUpper(s string) string { return string(bytes.ToUpper([]byte(s))) }

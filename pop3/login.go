@@ -2,7 +2,6 @@ package pop3
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"strings"
 
@@ -62,48 +61,14 @@ func (c *session) auth(ctx context.Context, arg string) {
 		c.enter(ctx, mechanism, nil, err)
 		return
 	}
-	login, err := c.exchange(ctx, x, initial, hasInitial)
+	login, err := auth.Converse(ctx, x, initial, hasInitial, c.ask)
 	c.enter(ctx, mechanism, login, err)
 }
 
-// exchange passes challenges and responses until there is a login.
-func (c *session) exchange(ctx context.Context, x auth.Exchange, initial string, hasInitial bool) (*auth.Login, error) {
-	var response []byte
-	if hasInitial {
-		var err error
-		if response, err = decodeSASL(initial); err != nil {
-			return nil, err
-		}
-	}
-	for {
-		challenge, login, err := x.Next(ctx, response)
-		if err != nil || login != nil {
-			return login, err
-		}
-		c.w.WriteString("+ " + base64.StdEncoding.EncodeToString(challenge) + "\r\n")
-		line, err := c.line()
-		if err != nil {
-			return nil, err
-		}
-		if line == "*" {
-			return nil, auth.ErrCancelled
-		}
-		if response, err = decodeSASL(line); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// decodeSASL reads a response; "=" is an empty one (RFC 5034 4), which is not the same as none.
-func decodeSASL(s string) ([]byte, error) {
-	if s == "=" {
-		s = ""
-	}
-	b, err := base64.StdEncoding.Strict().AppendDecode([]byte{}, []byte(s))
-	if err != nil {
-		return nil, auth.ErrMalformed
-	}
-	return b, nil
+// ask sends a challenge and waits for the response.
+func (c *session) ask(challenge string) (string, error) {
+	c.w.WriteString("+ " + challenge + "\r\n")
+	return c.line()
 }
 
 // enter opens the maildrop of a login that succeeded, and answers.

@@ -2,7 +2,6 @@ package smtpd
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,7 +40,7 @@ func (c *conn) auth(ctx context.Context, arg string) *mta.Reply {
 	if err != nil {
 		return c.authFailed(mechanism, err)
 	}
-	login, err := c.exchange(ctx, x, initial, hasInitial)
+	login, err := auth.Converse(ctx, x, initial, hasInitial, c.ask)
 	if err != nil {
 		return c.authFailed(mechanism, err)
 	}
@@ -55,53 +54,17 @@ func (c *conn) auth(ctx context.Context, arg string) *mta.Reply {
 // errLost: the client went away, or silent, in the middle of a login.
 var errLost = errors.New("connection lost")
 
-// exchange passes challenges and responses until there is a login.
-func (c *conn) exchange(ctx context.Context, x auth.Exchange, initial string, hasInitial bool) (*auth.Login, error) {
-	var response []byte
-	if hasInitial {
-		var err error
-		if response, err = decodeSASL(initial); err != nil {
-			return nil, err
-		}
+// ask sends a challenge and waits for the response.
+func (c *conn) ask(challenge string) (string, error) {
+	c.out = append(c.out, "334 "...)
+	c.out = append(c.out, challenge...)
+	c.out = append(c.out, "\r\n"...)
+	c.setDeadline(c.s.Limits.Command)
+	line, err := c.readLine(authLineMax)
+	if err != nil && !errors.Is(err, errLong) && !errors.Is(err, errBareLF) {
+		err = fmt.Errorf("%w: %w", errLost, err)
 	}
-	for {
-		challenge, login, err := x.Next(ctx, response)
-		if err != nil {
-			return nil, err
-		}
-		if login != nil {
-			return login, nil
-		}
-		c.out = append(c.out, "334 "...)
-		c.out = base64.StdEncoding.AppendEncode(c.out, challenge)
-		c.out = append(c.out, "\r\n"...)
-		c.setDeadline(c.s.Limits.Command)
-		line, err := c.readLine(authLineMax)
-		if err != nil && !errors.Is(err, errLong) && !errors.Is(err, errBareLF) {
-			return nil, fmt.Errorf("%w: %w", errLost, err)
-		}
-		if err != nil {
-			return nil, err
-		}
-		if string(line) == "*" {
-			return nil, auth.ErrCancelled
-		}
-		if response, err = decodeSASL(string(line)); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// decodeSASL reads a response; "=" is an empty one (RFC 4954 4), which is not the same as none.
-func decodeSASL(s string) ([]byte, error) {
-	if s == "=" {
-		s = ""
-	}
-	b, err := base64.StdEncoding.Strict().AppendDecode([]byte{}, []byte(s))
-	if err != nil {
-		return nil, auth.ErrMalformed
-	}
-	return b, nil
+	return string(line), err
 }
 
 func (c *conn) authFailed(mechanism string, err error) *mta.Reply {
