@@ -40,6 +40,9 @@ func (c *Client) Domains(ctx context.Context, q None) ([]Domain, error) {
 func (c *Client) AddDomain(ctx context.Context, q Domain) (None, error) {
 	return ask[None](ctx, c, "AddDomain", q)
 }
+func (c *Client) DisableDomain(ctx context.Context, q Switch) (None, error) {
+	return ask[None](ctx, c, "DisableDomain", q)
+}
 func (c *Client) RemoveDomain(ctx context.Context, q Name) (None, error) {
 	return ask[None](ctx, c, "RemoveDomain", q)
 }

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"facteur/auth"
 	"facteur/storage/message"
@@ -33,6 +34,24 @@ func (l *Local) AddDomain(ctx context.Context, q Domain) (None, error) {
 		return None{}, fmt.Errorf("domain %s: %w", name, err)
 	}
 	return None{}, nil
+}
+
+// DisableDomain implements Service.
+func (l *Local) DisableDomain(ctx context.Context, q Switch) (None, error) {
+	name, err := domainName(q.Name)
+	if err != nil {
+		return None{}, err
+	}
+	list, err := l.Directory.Domains(ctx)
+	if err != nil {
+		return None{}, err
+	}
+	i := slices.IndexFunc(list, func(d auth.Domain) bool { return d.Name == name })
+	if i < 0 {
+		return None{}, fmt.Errorf("domain %s: %w", name, ErrNotFound)
+	}
+	list[i].Disabled = q.Off
+	return None{}, l.Directory.UpdateDomain(ctx, list[i])
 }
 
 // RemoveDomain implements Service.

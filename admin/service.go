@@ -24,6 +24,7 @@ type Service interface {
 
 	Domains(context.Context, None) ([]Domain, error)
 	AddDomain(context.Context, Domain) (None, error)
+	DisableDomain(context.Context, Switch) (None, error)
 	RemoveDomain(context.Context, Name) (None, error)
 	DomainRecords(context.Context, Name) ([]Record, error)
 

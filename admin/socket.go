@@ -94,6 +94,7 @@ func methods(s Service) map[string]method {
 		"RevokeAppPassword": typed(s.RevokeAppPassword),
 		"Domains":           typed(s.Domains),
 		"AddDomain":         typed(s.AddDomain),
+		"DisableDomain":     typed(s.DisableDomain),
 		"RemoveDomain":      typed(s.RemoveDomain),
 		"DomainRecords":     typed(s.DomainRecords),
 		"Aliases":           typed(s.Aliases),

@@ -12,7 +12,8 @@ import (
 )
 
 func (c *cli) domainCommand() *cobra.Command {
-	return parent("domain", "Hosted domains and the DNS records they need", c.domainAdd(), c.domainList(), c.domainRemove(), c.domainRecords())
+	return parent("domain", "Hosted domains and the DNS records they need", c.domainAdd(), c.domainList(),
+		c.domainSwitch("disable", "Refuse all mail for a domain, without removing anything", true), c.domainSwitch("enable", "Take mail for a domain again", false), c.domainRemove(), c.domainRecords())
 }
 
 func (c *cli) domainAdd() *cobra.Command {
@@ -30,6 +31,20 @@ func (c *cli) domainAdd() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&catchAll, "catch-all", "", "`address` that takes mail for unknown users")
 	return cmd
+}
+
+func (c *cli) domainSwitch(use, short string, off bool) *cobra.Command {
+	return &cobra.Command{
+		Use: use + " DOMAIN", Short: short, Args: args(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				if _, err := s.DisableDomain(ctx, admin.Switch{Name: a[0], Off: off}); err != nil {
+					return err
+				}
+				return c.done("%sd %s", use, a[0])
+			})
+		},
+	}
 }
 
 func (c *cli) domainList() *cobra.Command {

@@ -91,6 +91,9 @@ func (c *cli) queueChange(do, short string) *cobra.Command {
 		Use: do + " [ID...]", Short: short,
 		RunE: func(cmd *cobra.Command, a []string) error {
 			order.IDs = a
+			if len(a) > 0 && (order.Filter != (admin.QueueFilter{}) || all) {
+				return usage("name messages or filter them, not both")
+			}
 			if len(a) == 0 && order.Filter == (admin.QueueFilter{}) && !all {
 				return usage("name messages, or give --from, --to or --all")
 			}

@@ -69,6 +69,7 @@ func (d *Daemon) smtpConfig(kind smtpd.Kind, deps Deps) smtpd.Config {
 		SpoolDir: filepath.Join(d.cfg.Data, incoming), Limits: d.cfg.Limits.smtp(kind), Log: d.log, Now: deps.Now,
 		Free: d.parts.store.Free, Queue: d.parts.queue, ForgedResult: sender.ForgedResult, Observe: d.metrics.observe,
 		Auth: d.parts.directory, Senders: d.parts.directory, Signer: signer{d.parts.keyring}, Allowance: allowance{d.parts.queue},
+		Recipients: d.parts.agent, // a slip of the pen in one of our own addresses is told at once
 	}
 	return cfg
 }
@@ -76,7 +77,7 @@ func (d *Daemon) smtpConfig(kind smtpd.Kind, deps Deps) smtpd.Config {
 // addMX adds what only port 25 needs.
 func (d *Daemon) addMX(cfg *smtpd.Config, deps Deps) {
 	cfg.TLS = d.parts.certs.MX()
-	cfg.Recipients, cfg.Deliverer = d.parts.agent, d.parts.agent
+	cfg.Deliverer = d.parts.agent
 	cfg.Names = names{d.parts.resolver}
 	if d.cfg.MX.CheckSenders {
 		cfg.Verifier = newVerifier(d.cfg, d.parts.resolver, deps.Now)

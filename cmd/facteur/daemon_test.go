@@ -274,6 +274,13 @@ func TestVerbsWorkWithAndWithoutAServer(t *testing.T) {
 			on(exitOK, "alias", "add", name+"-alias@example.org", "ann@example.org")
 			on(exitOK, "alias", "remove", name+"-alias@example.org")
 			on(exitUsage, "domain", "remove", "example.org") // has accounts
+			on(exitOK, "domain", "disable", "Example.org")
+			if out := on(exitOK, "domain", "list"); !strings.Contains(out, "disabled") {
+				t.Errorf("domain list after disable: %s", out)
+			}
+			on(exitOK, "domain", "enable", "example.org")
+			on(exitNotFound, "domain", "enable", "nowhere.test")
+			on(exitUsage, "queue", "drop", "some-id", "--all")
 			if out := on(exitOK, "domain", "records", "example.org"); strings.Count(out, "v=DKIM1") != 2 {
 				t.Errorf("records: %s", out)
 			}
