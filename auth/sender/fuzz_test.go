@@ -114,6 +114,54 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
+// FuzzARC changes the fields of a chain that holds: it may pass only while they say the same, but for white space and the seal's own b=.
+func FuzzARC(f *testing.F) {
+	whole := sealed(f, "1", "one.example", "none", "one.example; spf=pass", testHeader, "body\r\n")
+	set := newMail([]byte(whole)).fields[:3]
+	value := func(i int) string { return strings.TrimSuffix(string(set[i].value()), "\r\n") }
+	f.Add(value(0), value(1), value(2))
+	f.Add(" i=1; cv=none", " i=1; bh=; b=", " i=1; none; arc=pass")
+	f.Add(strings.ReplaceAll(value(0), ";", " ;\r\n\t"), value(1), value(2))
+	// said is a set as its seal covers it.
+	said := func(fields []field) (text string) {
+		for i, field := range fields {
+			raw := string(appendRelaxed(nil, field))
+			if i == 0 {
+				tags, err := parseTags(strings.TrimSpace(raw[len("arc-seal:"):]))
+				if err != nil {
+					return raw
+				}
+				for _, tag := range tags {
+					if tag.name != "b" {
+						text += tag.name + "=" + tag.value + ";"
+					}
+				}
+				continue
+			}
+			text += raw
+		}
+		return text
+	}
+	want := said(set)
+	v := testVerifier(f, keyRecord("arc._domainkey.one.example", "p="+keyData(f, "rsa")))
+	f.Fuzz(func(t *testing.T, seal, signature, results string) {
+		header := "ARC-Seal:" + seal + "\r\nARC-Message-Signature:" + signature + "\r\nARC-Authentication-Results:" + results + "\r\n" + testHeader
+		p := testParams("", "")
+		p.Header, p.Body = []byte(header), strings.NewReader("body\r\n")
+		got, err := v.Verify(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkField(t, got.Field)
+		if fields := newMail([]byte(header)).fields; got.ARC.Result == ResultPass && (len(fields) < 3 || said(fields[:3]) != want) {
+			t.Errorf("%q passes", header)
+		}
+		if header == whole && got.ARC.Result != ResultPass {
+			t.Errorf("the chain itself: %+v", got.ARC)
+		}
+	})
+}
+
 func FuzzAuthResults(f *testing.F) {
 	for _, s := range []string{
 		` example.com (mta) 1; dkim/1=pass (good) reason="x" header.d=a.b; spf=fail smtp.mailfrom="a b"@c; none`,
