@@ -16,13 +16,15 @@
 //     the size on disk, W with CRLF line ends: where W is larger the file was written
 //     by another program with bare LF, and is served with CRLF. A file whose I does
 //     not name its own folder is foreign and gets a new UID. The file "facteur" in
-//     each folder holds UIDVALIDITY, a bound of the UIDs handed out, special use,
+//     each folder holds UIDVALIDITY, bounds of the UIDs and ModSeqs handed out, special use,
 //     subscription, the mailbox's ID and the letters of the keywords.
 //  4. A delivery writes to tmp, syncs the file, renames it, syncs the folder, and then
 //     answers. Concurrent deliveries share the folder's sync and the index's
 //     transaction. The index runs WAL with synchronous=NORMAL, because of rule 1; after
 //     an unclean stop the account is scanned again at its first use.
-//  5. A ModSeq is max(last+1, now in microseconds): it rises even over a lost index.
+//  5. A ModSeq is max(last+1, now in microseconds), and below the bound in the text file, which is
+//     kept up to a day ahead. Where the index has lost the last ones they go on from that
+//     bound: they rise even over a lost index and a clock that was set back.
 //  6. One index.db for each account, with one writer. No network or client is waited
 //     for while a transaction is open; "database is locked" can't happen.
 //  7. A file name is built from what a client sent only through maildir.EncodeName.

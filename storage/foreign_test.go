@@ -192,6 +192,55 @@ func TestVanishedIsNotTrustedAfterAKill(t *testing.T) {
 	}
 }
 
+// What the index knew last, or all of it, is lost, and the clock starts again in the past.
+func TestRule5ModSeqRisesOverALostIndexAndAClockSetBack(t *testing.T) {
+	for _, lost := range []string{"all", "the last changes"} {
+		t.Run(lost, func(t *testing.T) {
+			dir, now := t.TempDir(), time.Now()
+			s := testStore(t, dir)
+			for range 3 { // restarts, each a month before the last one
+				s.cfg.Now = func() time.Time { return now }
+				a := testAccount(t, s)
+				m := box(t, a, "INBOX")
+				deliver(t, a, text(1))
+				if err := a.flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				now = now.Add(time.Hour)
+				deliver(t, a, text(2))
+				if _, err := m.Store(t.Context(), m.Snapshot().UIDs(), FlagsAdd, Flags{System: Deleted}, nil); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := m.Expunge(t.Context(), nil); err != nil {
+					t.Fatal(err)
+				}
+				seen := m.Snapshot().HighestModSeq
+				dir = copyDir(t, dir)
+				s.Close()
+				if lost == "all" {
+					if err := removeIndex(filepath.Join(dir, "example.org", "alice", indexFile)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				now = now.AddDate(0, -1, 0)
+				s = testStore(t, dir)
+				s.cfg.Now = func() time.Time { return now }
+				a = testAccount(t, s)
+				m = box(t, a, "INBOX")
+				if h := m.Snapshot().HighestModSeq; h <= seen {
+					t.Errorf("HIGHESTMODSEQ went from %d to %d", seen, h)
+				}
+				seen = m.Snapshot().HighestModSeq
+				uid := deliver(t, a, text(3))[0].UID
+				if got := m.Snapshot(); got.At(got.Len()-1).UID != uid || got.At(got.Len()-1).ModSeq <= seen {
+					t.Errorf("%+v after HIGHESTMODSEQ %d", got.At(got.Len()-1), seen)
+				}
+			}
+			s.Close()
+		})
+	}
+}
+
 // The times of a folder are only as fine as a tick of the kernel.
 func TestKillInTheTickOfAFlush(t *testing.T) {
 	dir := t.TempDir()

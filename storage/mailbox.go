@@ -180,9 +180,31 @@ func (m *Mailbox) count(u Usage) {
 	m.counted = u
 }
 
-// nextModSeq is a ModSeq higher than all before in this mailbox (rule 5).
+// nextModSeq is a ModSeq higher than all before in this mailbox (rule 5). The lock is held.
 func (m *Mailbox) nextModSeq() ModSeq {
-	return max(m.snap.Load().HighestModSeq+1, ModSeq(m.a.s.cfg.Now().UnixMicro()))
+	next := max(m.snap.Load().HighestModSeq+1, m.nowModSeq())
+	m.boundModSeq(next)
+	return next
+}
+
+// unseenModSeq is a ModSeq higher than all that a client can know, where the index may not
+// know the last ones. The lock is held.
+func (m *Mailbox) unseenModSeq(known ModSeq) ModSeq {
+	return max(known+1, m.nowModSeq(), ModSeq(m.info.ModSeqBound))
+}
+
+func (m *Mailbox) nowModSeq() ModSeq { return ModSeq(m.a.s.cfg.Now().UnixMicro()) }
+
+// boundModSeq sees to it that the text file's bound is above a ModSeq before anybody sees it. On a disk
+// that takes nothing more messages must still go: it takes a lost index and a clock set back
+// before anybody would notice.
+func (m *Mailbox) boundModSeq(next ModSeq) {
+	if next < ModSeq(m.info.ModSeqBound) {
+		return
+	}
+	if err := m.writeInfo(); err != nil {
+		m.a.s.cfg.Log.Warn("bound of ModSeqs not written; the next change tries again", "account", m.a.name, "error", err)
+	}
 }
 
 // ready is called first by everything that changes something, with the lock held: it
@@ -221,7 +243,7 @@ func (m *Mailbox) load(ctx context.Context) error {
 	if s == nil {
 		flags = newFlagSets(m.info.Keywords)
 		s = &Snapshot{UIDValidity: m.validity, UIDNext: 1, sets: flags.sets, keys: flags.keys, Keywords: flags.keywords}
-		s.HighestModSeq = ModSeq(m.a.s.cfg.Now().UnixMicro())
+		s.HighestModSeq = m.unseenModSeq(0)
 		s.index()
 	}
 	m.flags = flags
@@ -257,9 +279,19 @@ func (m *Mailbox) reserve(n int) error {
 	return nil
 }
 
+// modSeqStep is how far ahead of the clock the text file's bound of ModSeqs is set: a day in microseconds.
+const modSeqStep = 24 * 3600 * 1e6
+
+// writeInfo writes the text file, and moves the bound of ModSeqs ahead on the way.
 func (m *Mailbox) writeInfo() error {
+	was, highest := m.info.ModSeqBound, ModSeq(0)
+	if s := m.snap.Load(); s != nil {
+		highest = s.HighestModSeq
+	}
+	m.info.ModSeqBound = max(was, uint64(highest)+modSeqStep, uint64(m.a.s.cfg.Now().UnixMicro())+modSeqStep)
 	err := maildir.WriteInfo(m.a.fs, maildir.Join(m.place.Load().folder, maildir.InfoFile), m.info)
 	if err != nil {
+		m.info.ModSeqBound = was
 		return fmt.Errorf("write text file of %q: %w", m.Name(), diskError(err))
 	}
 	m.listed.Store(&listing{m.info.Use, m.info.Subscribed})

@@ -75,6 +75,15 @@ func (l *look) run(ctx context.Context) error {
 		return err
 	}
 	before := m.snap.Load()
+	if !m.looked {
+		// The folder isn't as the index has it. After a kill, sessions may have seen ModSeqs and
+		// expunges that the index has not: they must not see older ones again.
+		n := before.next()
+		n.HighestModSeq = m.unseenModSeq(n.HighestModSeq)
+		n.since = n.HighestModSeq
+		m.snap.Store(n)
+		m.boundModSeq(n.HighestModSeq)
+	}
 	if err := l.missing(); err != nil {
 		return err
 	}
@@ -91,12 +100,6 @@ func (l *look) run(ctx context.Context) error {
 	}
 	if n.FirstRecent == 0 { // nothing was known
 		n.FirstRecent = n.firstInNew()
-	}
-	if !m.looked {
-		// The folder isn't as the index has it. After a kill, sessions may have seen ModSeqs and
-		// expunges that the index has not: they must not see older ones again.
-		n.HighestModSeq = m.nextModSeq()
-		n.since = n.HighestModSeq
 	}
 	m.snap.Store(n)
 	if n.HighestModSeq != before.HighestModSeq {

@@ -21,6 +21,7 @@ const InfoFile = "facteur"
 type Info struct {
 	UIDValidity uint32
 	UIDBound    uint32 // all UIDs handed out are below it
+	ModSeqBound uint64 // all ModSeqs handed out are below it
 	ID          string // RFC 8474 MAILBOXID
 	Use         string // special use, "\\Sent"
 	Subscribed  bool
@@ -39,6 +40,9 @@ func (in *Info) Format() []byte {
 	line := func(key, value string) { b = append(append(append(append(b, key...), ' '), value...), '\n') }
 	line("uidvalidity", strconv.FormatUint(uint64(in.UIDValidity), 10))
 	line("uidbound", strconv.FormatUint(uint64(in.UIDBound), 10))
+	if in.ModSeqBound != 0 {
+		line("modseqbound", strconv.FormatUint(in.ModSeqBound, 10))
+	}
 	if in.ID != "" {
 		line("id", strconv.QuoteToASCII(in.ID))
 	}
@@ -82,6 +86,8 @@ func (in *Info) line(key, value string) (err error) {
 		in.UIDValidity, err = parse32(value)
 	case "uidbound":
 		in.UIDBound, err = parse32(value)
+	case "modseqbound":
+		in.ModSeqBound, err = strconv.ParseUint(value, 10, 63)
 	case "id":
 		in.ID, err = strconv.Unquote(value)
 	case "use":

@@ -155,7 +155,7 @@ func TestUnique(t *testing.T) {
 
 func TestInfo(t *testing.T) {
 	in := &Info{
-		UIDValidity: 7, UIDBound: 1000, ID: "Mx", Use: "\\Sent", Subscribed: true,
+		UIDValidity: 7, UIDBound: 1000, ModSeqBound: 1 << 51, ID: "Mx", Use: "\\Sent", Subscribed: true,
 		Keywords: []string{"a", "$Junk", "with space\n"}, Meta: map[string][]byte{"/private/a b": []byte("\x00\n"), "/x": {}},
 		Names: []string{"Öf/x", "y\nz"},
 	}
