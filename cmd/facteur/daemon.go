@@ -53,6 +53,9 @@ func (d *Daemon) open(deps Deps) error {
 		return err
 	}
 	d.log = d.parts.log
+	if err := d.parts.knowsOwners(context.Background(), d.cfg.Data); err != nil {
+		return err
+	}
 	certs, err := d.cfg.certConfig(d.log, deps)
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"facteur/admin"
@@ -144,6 +145,33 @@ func (p *parts) open(cfg Config, log *slog.Logger, deps Deps) error {
 	}
 	p.agent = mda.New(mda.Config{Log: p.log, Users: p.directory, Store: p.store, Forward: p.queue, Now: deps.Now})
 	router.local = p.agent
+	return nil
+}
+
+// knowsOwners compares the accounts there are with the mail there is. A server that came up without its
+// server.db would tell every sender, for good, that nobody is there: it must not serve.
+func (p *parts) knowsOwners(ctx context.Context, data string) error {
+	known, err := p.directory.Accounts(ctx)
+	if err != nil {
+		return err
+	}
+	ownerless, err := p.store.Accounts()
+	if err != nil {
+		return err
+	}
+	for _, a := range known {
+		ownerless = slices.DeleteFunc(ownerless, func(name string) bool { return name == a.Name })
+	}
+	switch {
+	case len(ownerless) == 0:
+	case len(known) == 0:
+		return fmt.Errorf("server.db knows no account, but %s holds the mail of %d, such as %s: has server.db been lost?\n"+
+			"The mail has not been touched. Put back a backup of server.db, or make domain and accounts anew with \"facteur domain add\" and "+
+			"\"facteur account add\": each finds its mail as it was", filepath.Join(data, "mail"), len(ownerless), ownerless[0])
+	default:
+		p.log.Warn("there is mail of accounts that server.db doesn't know; \"facteur account add\" gives it back to its owner",
+			"accounts", len(ownerless), "account", ownerless[0])
+	}
 	return nil
 }
 

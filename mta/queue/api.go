@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -99,6 +100,9 @@ func Open(dir string, cfg Config) (*Queue, error) {
 	if err := os.MkdirAll(filepath.Join(dir, "spool"), 0o700); err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
+	if err := notLost(dir); err != nil {
+		return nil, fmt.Errorf("open queue: %w", err)
+	}
 	db, err := sqlite.Open(filepath.Join(dir, "queue.db"), sqlite.Options{Migrations: migrations(), Durable: true})
 	if err != nil {
 		return nil, fmt.Errorf("open queue: %w", err)
@@ -111,6 +115,20 @@ func Open(dir string, cfg Config) (*Queue, error) {
 		return nil, fmt.Errorf("open queue: %w", err)
 	}
 	return q, nil
+}
+
+// notLost refuses to begin a new queue.db beside the bodies of an old one: recover would sweep them.
+func notLost(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "queue.db")); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	bodies, err := os.ReadDir(filepath.Join(dir, "spool"))
+	if err != nil || len(bodies) == 0 {
+		return err
+	}
+	return fmt.Errorf("queue.db is missing, and %s holds the text of %d messages that were on their way\n"+
+		"Nothing has been changed. Copy that folder, then put back a backup of queue.db: texts that it doesn't know are removed. "+
+		"Without a backup, move the folder away, and an empty queue is begun", filepath.Join(dir, "spool"), len(bodies))
 }
 
 func (cfg *Config) setDefaults() {

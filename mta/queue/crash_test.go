@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,6 +54,32 @@ func TestCrashAtEachStep(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { crashSteps(t, large) })
 		})
 	}
+}
+
+// TestLostDatabaseKeepsTheSpool: a queue.db that has vanished is no reason to sweep what it spoke of.
+func TestLostDatabaseKeepsTheSpool(t *testing.T) {
+	dir := t.TempDir()
+	q := open(t, dir, testConfig(t, map[string]Transport{"*": &peer{}}))
+	m := newMail("a@home.test", "b@x.test")
+	m.Body = mta.BodyBytes([]byte("Subject: big\r\n\r\n" + strings.Repeat("0123456789\r\n", 100000)))
+	add(t, q, m)
+	spool := filepath.Join(image(t, dir), "spool")
+	lost := filepath.Dir(spool)
+	if err := errors.Join(os.Remove(filepath.Join(lost, "queue.db")), os.Remove(filepath.Join(lost, "queue.db-wal"))); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first must not leave a database behind for the second
+		if _, err := Open(lost, testConfig(t, nil)); err == nil || !strings.Contains(err.Error(), "backup of queue.db") {
+			t.Fatalf("opened without its database: %v", err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(spool, string(m.ID))); err != nil {
+		t.Error(err)
+	}
+	if err := os.Rename(spool, filepath.Join(lost, "old")); err != nil { // what the error proposes
+		t.Fatal(err)
+	}
+	open(t, lost, testConfig(t, nil))
 }
 
 func crashSteps(t *testing.T, large bool) {

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"facteur/admin"
+)
+
+// TestLostAccounts: a server that came up without its server.db would refuse everybody's mail for good.
+func TestLostAccounts(t *testing.T) {
+	d := startDaemon(t, "")
+	mx := d.SMTP(serviceMX)
+	mx.Send("EHLO friend.test")
+	mx.Want("250 ")
+	mx.Send("MAIL FROM:<>")
+	mx.Want("250")
+	mx.Send("RCPT TO:<ann@example.org>")
+	mx.Want("250")
+	mx.Send("DATA")
+	mx.Want("354")
+	mx.Send("From: <friend@friend.test>\r\nSubject: keep me\r\n\r\nx\r\n.")
+	mx.Want("250")
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(d.dir, "server.db*"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log := slog.New(slog.DiscardHandler)
+	for range 2 { // the first start has made an empty server.db
+		cfg := d.cfg
+		deps := defaultDeps(log)
+		deps.Resolver, deps.Authority = d.parts.resolver, d.ca
+		if _, err := New(cfg, deps); err == nil || !strings.Contains(err.Error(), "backup of server.db") || !strings.Contains(err.Error(), "ann@example.org") {
+			t.Fatalf("started without its accounts: %v", err)
+		}
+	}
+
+	parts, err := openParts(d.cfg, "test", log, defaultDeps(log)) // as "facteur account add" does
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, s := context.Background(), parts.service(d.cfg)
+	if _, err := s.AddDomain(ctx, admin.Domain{Name: "example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.AddAccount(ctx, admin.NewAccount{Name: "ann@example.org", Password: testPassword}); err != nil {
+		t.Fatal(err)
+	}
+	if err := parts.close(); err != nil {
+		t.Fatal(err)
+	}
+	again := startDaemonIn(t, d.dir, "")
+	boxes, err := again.service.Mailboxes(ctx, admin.Name{Name: "ann@example.org"})
+	if err != nil || len(boxes) == 0 || boxes[0].Messages != 1 {
+		t.Errorf("mailboxes %+v, %v", boxes, err)
+	}
+	if !strings.Contains(again.log.String(), "account=ben@example.org") {
+		t.Error("nobody is told of ben's mail, who has no account")
+	}
+}
