@@ -11,9 +11,9 @@ import (
 
 // needs is what a message asks of every server on its way.
 type needs struct {
-	eightBit bool // octets over 127 in header or body
-	utf8     bool // a header with UTF-8 from an SMTPUTF8 session, or a local-part that is not ASCII
-	binary   bool // BODY=BINARYMIME: no rules for line ends and lengths
+	octets
+	utf8   bool // a header with UTF-8 from an SMTPUTF8 session, or a local-part that is not ASCII
+	binary bool // BODY=BINARYMIME: no rules for line ends and lengths
 }
 
 // study reads the message once.
@@ -32,12 +32,20 @@ func study(m *mta.Message, to []mta.Recipient) (needs, error) {
 		n.utf8 = !ascii(header) || !ascii(m.Prefix)
 	}
 	if b, ok := m.Body.Bytes(); ok {
-		n.eightBit = !ascii(b)
+		n.add(b)
 		return n, nil
 	}
-	var err error
-	n.eightBit, err = has8Bit(m.Body.Reader())
-	return n, err
+	buf := make([]byte, 32<<10)
+	for r := m.Body.Reader(); ; {
+		k, err := r.Read(buf)
+		n.add(buf[:k])
+		if err == io.EOF {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
 }
 
 // prepare fits the message to what the session's server can take, or says with a
@@ -49,20 +57,23 @@ func (s *session) prepare(m *mta.Message, n needs, requireTLS bool) (*form, *mta
 		return nil, mta.NewReply(553, [3]int{5, 6, 7},
 			"The server %s takes no internationalised mail (SMTPUTF8), which this message needs", s.host)
 	}
-	size := m.Size()
+	f.size = m.Size()
 	eightBit := n.eightBit && !n.binary && s.has("8BITMIME")
 	if n.binary || n.eightBit && !s.has("8BITMIME") {
 		body, reply := s.reencode(m)
 		if reply != nil {
 			return nil, reply
 		}
-		f.body, size = bytes.NewReader(body), int64(len(body))
+		f.body, f.size = body, int64(len(body))
 	}
-	if limit := s.sizeLimit(); limit > 0 && size > limit {
+	// A chunk goes as it is, so it is for messages without a line end to mend. To wait for the
+	// replies to RCPT costs nothing with PIPELINING only.
+	f.chunk = f.body == nil && n.lined() && s.has("CHUNKING") && s.has("PIPELINING")
+	if limit := s.sizeLimit(); limit > 0 && f.size > limit {
 		return nil, mta.NewReply(552, [3]int{5, 3, 4},
-			"The message has %d octets, the server %s takes %d at most", size, s.host, limit)
+			"The message has %d octets, the server %s takes %d at most", f.size, s.host, limit)
 	}
-	f.mail = s.mailLine(f, eightBit, requireTLS, size)
+	f.mail = s.mailLine(f, eightBit, requireTLS)
 	return f, nil
 }
 

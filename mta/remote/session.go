@@ -73,6 +73,9 @@ func (s *session) setConn(conn net.Conn) {
 	s.w = bufio.NewWriterSize(deadlineWriter{conn, s.timeouts.Block}, 32<<10)
 }
 
+// blockSize is what a deadlineWriter writes under one deadline.
+const blockSize = 64 << 10
+
 // deadlineWriter gives every write its own deadline, so that a large message to a
 // slow peer may take as long as it moves.
 type deadlineWriter struct {
@@ -80,9 +83,14 @@ type deadlineWriter struct {
 	timeout time.Duration
 }
 
-func (w deadlineWriter) Write(p []byte) (int, error) {
-	w.conn.SetWriteDeadline(time.Now().Add(w.timeout))
-	return w.conn.Write(p)
+func (w deadlineWriter) Write(p []byte) (n int, err error) {
+	for n < len(p) && err == nil { // a chunk may come as one large write
+		var m int
+		w.conn.SetWriteDeadline(time.Now().Add(w.timeout))
+		m, err = w.conn.Write(p[n:min(len(p), n+blockSize)])
+		n += m
+	}
+	return n, err
 }
 
 // interruptible makes ctx's end break the session's reads and writes. The

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
-	"io"
 )
 
 // stuffer writes message octets as DATA wants them (RFC 5321 4.5.2): every line
@@ -83,22 +82,49 @@ func (s *stuffer) end() {
 	s.w.WriteString(".\r\n")
 }
 
-// has8Bit reports whether r holds an octet over 127.
-func has8Bit(r io.Reader) (bool, error) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := r.Read(buf)
-		if !ascii(buf[:n]) {
-			return true, nil
-		}
-		if err == io.EOF {
-			return false, nil
-		}
-		if err != nil {
-			return false, err
-		}
-	}
+// octets is what study finds in those of a message.
+type octets struct {
+	eightBit bool // one over 127
+	bare     bool // a CR or LF that stands alone
+	last     byte
 }
+
+// add goes through the next octets.
+func (o *octets) add(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	o.eightBit = o.eightBit || !ascii(p)
+	if !o.bare {
+		o.bare = o.last == '\r' && p[0] != '\n' || o.last != '\r' && p[0] == '\n' || bareInside(p)
+	}
+	o.last = p[len(p)-1]
+}
+
+// bareInside reports a bare CR or LF in p, but for an LF at its start and a CR at its end.
+func bareInside(p []byte) bool {
+	for at := 1; at < len(p); {
+		i := bytes.IndexByte(p[at:], '\n')
+		if i < 0 {
+			break
+		}
+		if p[at+i-1] != '\r' {
+			return true
+		}
+		at += i + 1
+	}
+	pairs := bytes.Count(p, []byte{'\n'})
+	if p[0] == '\n' {
+		pairs-- // its CR came before
+	}
+	if p[len(p)-1] == '\r' {
+		pairs++ // its LF comes next
+	}
+	return bytes.Count(p, []byte{'\r'}) != pairs
+}
+
+// lined reports that all lines end with CRLF, the last one too.
+func (o *octets) lined() bool { return !o.bare && o.last == '\n' }
 
 func ascii(b []byte) bool {
 	for len(b) >= 8 {

@@ -47,6 +47,10 @@ func TestStuffer(t *testing.T) {
 func FuzzStuffer(f *testing.F) {
 	f.Add([]byte("a\r\n.\r\nb"), 3)
 	f.Add([]byte("\r\n.\n\r.\r\r\n."), 5)
+	f.Add([]byte("a\r\nb\r\n"), 2)
+	f.Add([]byte("\na\r\n"), 1)
+	f.Add([]byte("a\r\r\n"), 1)
+	f.Add([]byte("a\r\nb\xe9\r\n"), 5)
 	f.Fuzz(func(t *testing.T, in []byte, cut int) {
 		out := stuff(string(in))
 		body, ok := strings.CutSuffix("\r\n"+out, "\r\n.\r\n")
@@ -56,7 +60,19 @@ func FuzzStuffer(f *testing.F) {
 		if strings.ContainsAny(strings.ReplaceAll(out, "\r\n", ""), "\r\n") {
 			t.Fatalf("bare CR or LF: %q became %q", in, out)
 		}
+		// What is said to need no mending gets none, and all else may.
+		var whole, parts octets
+		whole.add(in)
+		lined := bytes.HasSuffix(in, []byte("\r\n")) && !bytes.ContainsAny(bytes.ReplaceAll(in, []byte("\r\n"), nil), "\r\n")
+		if whole.lined() != lined {
+			t.Fatalf("%q: lined is %t", in, whole.lined())
+		}
 		if cut >= 0 && cut < len(in) {
+			parts.add(in[:cut])
+			parts.add(in[cut:])
+			if parts.lined() != lined || parts.eightBit != whole.eightBit {
+				t.Fatalf("%q cut at %d: %+v, in one %+v", in, cut, parts, whole)
+			}
 			if halves := stuff(string(in[:cut]), string(in[cut:])); halves != out {
 				t.Fatalf("in two writes %q, in one %q", halves, out)
 			}

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -28,7 +29,9 @@ func lostReply(peer, phase string, err error) *mta.Reply {
 
 // transact sends one message to up to recipientLimit recipients: MAIL, RCPT, DATA
 // in one write where the peer has PIPELINING (RFC 2920 3.1), and the body once
-// somebody wants it. The outcomes are in the order of to.
+// somebody wants it. With CHUNKING too, BDAT stands for DATA and waits for the
+// replies, since its octets can't be taken back (RFC 3030 2). The outcomes are in
+// the order of to.
 func (s *session) transact(f *form, to []mta.Recipient) []outcome {
 	s.used++
 	out := make([]outcome, len(to))
@@ -53,8 +56,10 @@ func (s *session) transact(f *form, to []mta.Recipient) []outcome {
 		}
 	}
 	switch {
-	case data == nil: // MAIL or all of RCPT failed without PIPELINING
+	case data == nil && accepted == 0: // MAIL or all of RCPT failed
 		s.reset()
+	case data == nil:
+		s.body(f, out)
 	case data.Code == 354 && accepted == 0:
 		// RFC 2920 3.1: DATA was pipelined and taken though no RCPT was. An empty
 		// message closes the transaction; the peer refuses it or delivers to nobody.
@@ -75,7 +80,8 @@ func (s *session) transact(f *form, to []mta.Recipient) []outcome {
 }
 
 // envelope sends MAIL, RCPT and DATA and notes each recipient's reply in out. It
-// returns DATA's reply, nil when DATA was not sent.
+// returns DATA's reply, nil when DATA was not sent: nobody was accepted, or the
+// message goes by BDAT.
 func (s *session) envelope(f *form, to []mta.Recipient, out []outcome) (phase string, data *mta.Reply, err error) {
 	pipelining := s.has("PIPELINING")
 	step := func(line string) error {
@@ -93,7 +99,9 @@ func (s *session) envelope(f *form, to []mta.Recipient, out []outcome) (phase st
 		for i := range to {
 			step(f.rcpt(to[i]))
 		}
-		step("DATA")
+		if !f.chunk {
+			step("DATA")
+		}
 		if err := s.w.Flush(); err != nil {
 			return "at MAIL", nil, err
 		}
@@ -139,21 +147,33 @@ func (s *session) envelope(f *form, to []mta.Recipient, out []outcome) (phase st
 			return "at DATA", nil, err
 		}
 	}
+	if f.chunk {
+		return "", nil, nil
+	}
 	data, err = s.read(s.timeouts.DataInit)
 	return "at DATA", data, err
 }
 
 // body sends the message and gives its reply to everyone who was accepted.
 func (s *session) body(f *form, out []outcome) {
-	w := &stuffer{w: s.w}
-	if err := f.writeTo(w); err != nil {
-		// Without the final dot the peer must throw away what it has (RFC 5321 4.1.1.4).
+	var err error
+	if f.chunk {
+		s.w.WriteString("BDAT " + strconv.FormatInt(f.size, 10) + " LAST\r\n")
+		err = f.writeTo(patient{s.w})
+	} else {
+		w := &stuffer{w: s.w}
+		if err = f.writeTo(w); err == nil {
+			w.end()
+		}
+	}
+	if err != nil {
+		// Without the final dot, or all octets of the chunk, the peer must throw away what
+		// it has (RFC 5321 4.1.1.4, RFC 3030 2).
 		s.broken = true
 		s.conn.Close()
 		fail(out, mta.TempFail(fmt.Errorf("read the message to send: %w", err)))
 		return
 	}
-	w.end()
 	if err := s.w.Flush(); err != nil {
 		s.broken = true
 		fail(out, lostReply(s.host, "while sending the message", err))
@@ -163,7 +183,7 @@ func (s *session) body(f *form, out []outcome) {
 	if err != nil {
 		// The peer may have taken it or not. Another try could double the message, none
 		// could lose it: RFC 5321 4.5.3.2.6 and RFC 1047 say to try again, later.
-		fail(out, lostReply(s.host, "before it answered the final dot", err))
+		fail(out, lostReply(s.host, "before it answered the end of the message", err))
 		return
 	}
 	for i := range out {
@@ -215,7 +235,10 @@ type form struct {
 	utf8 bool // addresses in UTF-8; else domains in A-labels
 	dsn  bool
 	msg  *mta.Message
-	body io.Reader // nil: the message as it is; else what it was re-encoded to
+	body []byte // nil: the message as it is; else what it was re-encoded to
+	size int64  // octets of either
+
+	chunk bool // BDAT stands for DATA
 }
 
 func (f *form) rcpt(to mta.Recipient) string {
@@ -232,10 +255,10 @@ func (f *form) rcpt(to mta.Recipient) string {
 	return b.String()
 }
 
-// writeTo writes our Prefix and the message.
+// writeTo writes our Prefix and the message: all of it, or there is an error.
 func (f *form) writeTo(w io.Writer) error {
 	if f.body != nil {
-		_, err := io.Copy(w, f.body)
+		_, err := w.Write(f.body)
 		return err
 	}
 	if _, err := w.Write(f.msg.Prefix); err != nil {
@@ -245,17 +268,29 @@ func (f *form) writeTo(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	}
-	_, err := io.CopyBuffer(w, f.msg.Body.Reader(), make([]byte, 64<<10))
+	n, err := io.CopyBuffer(w, f.msg.Body.Reader(), make([]byte, 64<<10))
+	if err == nil && n < f.msg.Body.Size() {
+		err = io.ErrUnexpectedEOF // somebody has cut the file
+	}
 	return err
 }
 
+// patient passes octets on and leaves the connection's errors to Flush, as the
+// stuffer does: what fails in writeTo is our own reading.
+type patient struct{ w *bufio.Writer }
+
+func (p patient) Write(b []byte) (int, error) {
+	p.w.Write(b)
+	return len(b), nil
+}
+
 // mailLine writes MAIL with the parameters the peer knows.
-func (s *session) mailLine(f *form, eightBit, requireTLS bool, size int64) string {
+func (s *session) mailLine(f *form, eightBit, requireTLS bool) string {
 	var b strings.Builder
 	env := f.msg.Env
 	b.WriteString("MAIL FROM:<" + wireAddress(env.MailFrom, f.utf8) + ">")
 	if s.has("SIZE") {
-		b.WriteString(" SIZE=" + strconv.FormatInt(size, 10))
+		b.WriteString(" SIZE=" + strconv.FormatInt(f.size, 10))
 	}
 	if eightBit {
 		b.WriteString(" BODY=8BITMIME")

@@ -2,12 +2,14 @@ package simulate
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +20,7 @@ type Mail struct {
 	From, FromParams string // as between the angle brackets, and what followed
 	To               []string
 	Data             []byte // without dot-stuffing, CRLF line ends
+	Chunks           int    // BDAT commands it came in; 0: by DATA
 	TLS              *tls.ConnectionState
 }
 
@@ -37,7 +40,7 @@ type Peer struct {
 	Name     string
 	TLS      *tls.Config // nil: no STARTTLS
 	TLSFault TLSFault
-	Hide     []string      // extensions not offered: "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE", "REQUIRETLS"
+	Hide     []string      // extensions not offered: "PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE", "CHUNKING", "REQUIRETLS"
 	Greylist time.Duration // a sender and recipient are refused until so long after their first try
 	Tarpit   time.Duration // before every reply
 	Delay    time.Duration // of slow@: 2 s
@@ -155,6 +158,8 @@ func (s *peerSession) command(line string) bool {
 		return s.rcptTo(rest)
 	case "DATA":
 		return s.data()
+	case "BDAT":
+		return s.chunk(rest)
 	case "RSET":
 		s.reset()
 		s.reply("250 2.0.0 Reset")
@@ -173,7 +178,7 @@ func (s *peerSession) reset() { s.mail, s.open, s.drop = Mail{}, false, false }
 
 func (s *peerSession) hello() {
 	lines := []string{s.p.Name}
-	offered := []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 104857600", "ENHANCEDSTATUSCODES"}
+	offered := []string{"PIPELINING", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 104857600", "CHUNKING", "ENHANCEDSTATUSCODES"}
 	if s.p.TLS != nil && s.tls == nil {
 		offered = append(offered, "STARTTLS")
 	}
@@ -322,16 +327,51 @@ func (s *peerSession) data() bool {
 		return false
 	}
 	s.mail.Data = data
+	s.take()
+	return true
+}
+
+// chunk reads one of BDAT (RFC 3030 2). Like DATA it wants CRLF as every line's end.
+func (s *peerSession) chunk(rest string) bool {
+	digits, last, _ := strings.Cut(rest, " ")
+	size, err := strconv.ParseUint(digits, 10, 31)
+	if err != nil {
+		return false // where the next command begins is anybody's guess
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(s.r, data); err != nil {
+		return false
+	}
+	s.mail.Data = append(s.mail.Data, data...)
+	s.mail.Chunks++
+	switch {
+	case len(s.mail.To) == 0:
+		s.reply("554 5.5.1 No valid recipients")
+	case !strings.EqualFold(last, "LAST"):
+		s.reply("250 2.0.0 %d octets received", size)
+	case s.drop || bareLineEnd(s.mail.Data):
+		return false
+	default:
+		s.take()
+	}
+	return true
+}
+
+// take hands a whole message over and answers for it.
+func (s *peerSession) take() {
 	mail := s.mail
 	s.reset()
 	if s.p.Take != nil {
 		if err := s.p.Take(mail); err != nil {
 			s.reply("451 4.3.0 %s", strings.ReplaceAll(err.Error(), "\n", " "))
-			return true
+			return
 		}
 	}
 	s.reply("250 2.0.0 Taken")
-	return true
+}
+
+func bareLineEnd(data []byte) bool {
+	return bytes.ContainsAny(bytes.ReplaceAll(data, []byte("\r\n"), nil), "\r\n")
 }
 
 // errBareLineEnd: what the peer sent breaks RFC 5321 2.3.8.

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -258,5 +260,62 @@ func TestTarpitIsSlow(t *testing.T) {
 	m := mail("a@home.test", []byte("\r\n"), "b@x.test")
 	if r := s.Deliver(context.Background(), m, m.Env.To)[0]; r.Err == nil || !r.Unreachable {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestChunking: both ways of sending a message bring the same octets, and the faults of a
+// message that came whole are the same too.
+func TestChunking(t *testing.T) {
+	text := "Subject: x\r\n\r\n.\r\n..dots\r\nend\r\n"
+	for _, tt := range []struct {
+		hide   []string
+		chunks int
+	}{
+		{nil, 1}, {[]string{"CHUNKING"}, 0}, {[]string{"PIPELINING"}, 0},
+	} {
+		var box inbox
+		peer := &simulate.Peer{Name: "mx.x.test", Hide: tt.hide, Take: box.take}
+		s := remote.New(remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, peer)})
+		m := mail("a@home.test", []byte(text), "b@x.test", "550@x.test")
+		r := s.Deliver(context.Background(), m, m.Env.To)
+		if r[0].Err != nil || r[1].Err == nil || r[1].Err.Code != 550 {
+			t.Errorf("without %v: %v, %v", tt.hide, r[0].Err, r[1].Err)
+		}
+		lost := mail("a@home.test", []byte(text), "drop-after-data@x.test")
+		if r := s.Deliver(context.Background(), lost, lost.Env.To)[0]; r.Err == nil || r.Err.Status() != "4.4.2" {
+			t.Errorf("without %v, a lost answer: %v", tt.hide, r.Err)
+		}
+		s.Close()
+		if len(box.mail) != 1 || string(box.mail[0].Data) != text || box.mail[0].Chunks != tt.chunks {
+			t.Errorf("without %v the peer has %+v, want %d chunks", tt.hide, box.mail, tt.chunks)
+		}
+	}
+}
+
+// TestCutSpoolFile: a message whose file has lost its end is never sent as if it were whole,
+// whatever the peer speaks.
+func TestCutSpoolFile(t *testing.T) {
+	for _, hide := range [][]string{nil, {"CHUNKING"}} {
+		var box inbox
+		peer := &simulate.Peer{Name: "mx.x.test", Hide: hide, Take: box.take}
+		s := remote.New(remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, peer)})
+		defer s.Close()
+		m := mail("a@home.test", nil, "b@x.test")
+		f, err := os.Create(filepath.Join(t.TempDir(), "spool"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := "Subject: x\r\n\r\nbegin\r\n"
+		if _, err := f.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		m.Body = mta.BodyFile(f, int64(len(text))+1000, 14, false)
+		defer m.Body.Close()
+		if r := s.Deliver(context.Background(), m, m.Env.To)[0]; r.Err == nil || !r.Err.Temporary() {
+			t.Errorf("without %v: %v", hide, r.Err)
+		}
+		if len(box.mail) != 0 {
+			t.Errorf("without %v the peer has %q", hide, box.mail[0].Data)
+		}
 	}
 }
