@@ -57,7 +57,7 @@ type Result struct {
 	RemoteMTA string // host name of the peer that answered; empty: no peer did
 	Peer      string // its address and port, for the log
 	Said      *Reply // what the peer said on success, for the log and the DSN
-	TLS       string // "TLSv1.3 TLS_AES_128_GCM_SHA256 verified", empty: in the clear
+	TLS       string // "TLSv1.3 TLS_AES_128_GCM_SHA256 verified", empty: in the clear; with what an MTA-STS policy in mode testing would refuse in brackets
 	// Unreachable: no server of the destination could be spoken to, so whatever else is
 	// bound for it need not be tried now either.
 	Unreachable bool

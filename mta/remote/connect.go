@@ -20,7 +20,7 @@ var errSelf = errors.New("the server is this one")
 // STARTTLS. Where TLS may fail, a failed handshake costs the connection and a
 // second one is made in the clear.
 func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*session, error) {
-	if policy.err != nil {
+	if policy.err != nil && !policy.report {
 		return nil, fmt.Errorf("%w: %w", errTLS, policy.err)
 	}
 	addrs, err := s.addresses(ctx, h)
@@ -36,8 +36,15 @@ func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*sessio
 	}
 	outcome := TLSOutcome{Host: h.name, Policy: policy.source}
 	err = s.secure(ctx, ses, policy, &outcome)
-	if policy.report && outcome.Fault != "" {
-		s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", h.name, "error", outcome.Fault)
+	if policy.report {
+		if policy.err != nil {
+			outcome.Fault = policy.err.Error()
+		}
+		if outcome.Fault != "" {
+			s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", h.name, "error", outcome.Fault)
+			outcome.Fault = "MTA-STS testing: " + outcome.Fault
+			ses.remark = outcome.Fault
+		}
 	}
 	switch {
 	case err == nil:
@@ -55,7 +62,11 @@ func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*sessio
 	s.cfg.Log.Info("TLS failed, sending in the clear", "host", h.name, "error", err)
 	ses.close()
 	s.remember(outcome)
-	return s.open(ctx, h, addrs)
+	again, err := s.open(ctx, h, addrs)
+	if err == nil {
+		again.remark = ses.remark
+	}
+	return again, err
 }
 
 // open dials and greets.

@@ -197,7 +197,7 @@ func tooMany(r *mta.Reply) bool {
 // result fills in who answered.
 func (d *delivery) result(i int, ses *session, s *Sender) *mta.Result {
 	r := &d.results[i]
-	*r = mta.Result{To: d.to[i], RemoteMTA: ses.host, Peer: ses.peer, TLS: ses.tls, At: s.cfg.Now()}
+	*r = mta.Result{To: d.to[i], RemoteMTA: ses.host, Peer: ses.peer, TLS: ses.tlsResult(), At: s.cfg.Now()}
 	return r
 }
 

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -55,6 +56,7 @@ type session struct {
 	peer    string // its address and port
 	ext     map[string]string
 	tls     string // "TLSv1.3 TLS_AES_128_GCM_SHA256 verified"; empty: in the clear
+	remark  string // what a policy in mode testing would have refused (RFC 8461 5)
 	strict  bool   // TLS with a certificate that was checked against the policy's names
 	used    int    // transactions
 	started time.Time
@@ -268,6 +270,14 @@ func tlsWords(cs tls.ConnectionState, verified bool) string {
 		how = "verified"
 	}
 	return version + " " + tls.CipherSuiteName(cs.CipherSuite) + " " + how
+}
+
+// tlsResult is Result.TLS: what the session has, and what somebody would rather have had.
+func (s *session) tlsResult() string {
+	if s.remark == "" {
+		return s.tls
+	}
+	return cmp.Or(s.tls, "in the clear") + " (" + s.remark + ")"
 }
 
 // noteTLS remembers what the handshake gave.

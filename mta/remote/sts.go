@@ -101,6 +101,14 @@ func (p STSPolicy) Matches(host string) bool {
 	return false
 }
 
+// allows is the error of a host that the policy of a domain does not list.
+func (p STSPolicy) allows(domain, host string) error {
+	if p.Matches(host) {
+		return nil
+	}
+	return fmt.Errorf("the MTA-STS policy of %s does not list the server %s", domain, host)
+}
+
 // parseSTSRecords finds the id in the TXT records of _mta-sts.DOMAIN (RFC 8461
 // 3.1). Not exactly one record of version STSv1: the domain has no MTA-STS.
 func parseSTSRecords(records []string) (id string, ok bool) {

@@ -27,7 +27,7 @@ type tlsPolicy struct {
 	level  tlsLevel
 	source string // who demands it, for the log and the refusal: "MTA-STS", "REQUIRETLS"
 	err    error  // the host may not be used at all under the policy
-	report bool   // MTA-STS in mode testing: check the certificate, tell, deliver anyway
+	report bool   // MTA-STS in mode testing: tell what enforce would refuse, err too, and deliver anyway
 }
 
 // demands is what the message itself asks of TLS.
@@ -58,11 +58,7 @@ func (s *Sender) tlsPolicyFor(ctx context.Context, domain string, h host, authen
 	policy, found := s.stsPolicy(ctx, domain)
 	switch {
 	case found && policy.Mode == STSEnforce:
-		p := tlsPolicy{level: tlsVerify, source: "MTA-STS"}
-		if !policy.Matches(h.name) {
-			p.err = fmt.Errorf("the MTA-STS policy of %s does not list the server %s", domain, h.name)
-		}
-		return p
+		return tlsPolicy{level: tlsVerify, source: "MTA-STS", err: policy.allows(domain, h.name)}
 	case d.require:
 		// RFC 8689 4.2.1: the server's name must itself be beyond doubt.
 		p := tlsPolicy{level: tlsVerify, source: "REQUIRETLS"}
@@ -71,7 +67,7 @@ func (s *Sender) tlsPolicyFor(ctx context.Context, domain string, h host, authen
 		}
 		return p
 	case found && policy.Mode == STSTesting:
-		return tlsPolicy{level: tlsMay, source: "MTA-STS testing", report: true}
+		return tlsPolicy{level: tlsMay, source: "MTA-STS testing", err: policy.allows(domain, h.name), report: true}
 	}
 	return tlsPolicy{level: tlsMay}
 }

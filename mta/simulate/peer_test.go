@@ -98,6 +98,58 @@ func TestOddTLS(t *testing.T) {
 	}
 }
 
+// TestTestingPolicy: a policy in mode testing stops no mail, and what it would have stopped is
+// in the result (RFC 8461 5).
+func TestTestingPolicy(t *testing.T) {
+	ca, err := simulate.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func(name string) *tls.Config {
+		cfg, err := ca.Issue(time.Now().Add(time.Hour), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return cfg
+	}
+	const file = "version: STSv1\nmode: testing\nmax_age: 86400\nmx: "
+	for _, tt := range []struct {
+		name  string
+		tls   *tls.Config
+		fault simulate.TLSFault
+		lists string
+		want  string // in the result
+	}{
+		{"as it wants", issue("mx.x.test"), simulate.TLSFine, "mx.x.test", " verified"},
+		{"another host", issue("mx.x.test"), simulate.TLSFine, "other.x.test", " verified (MTA-STS testing: the MTA-STS policy of x.test does not list the server mx.x.test)"},
+		{"wrong name", issue("y.test"), simulate.TLSFine, "mx.x.test", " unverified (MTA-STS testing: certificate not verified)"},
+		{"no STARTTLS", nil, simulate.TLSFine, "mx.x.test", "in the clear (MTA-STS testing: the server offers no STARTTLS)"},
+		{"broken handshake", issue("mx.x.test"), simulate.TLSBroken, "mx.x.test", "in the clear (MTA-STS testing: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sts, err := remote.NewSTS(remote.STSConfig{Resolver: announcing{}, Fetch: func(context.Context, string) (string, error) {
+				return file + tt.lists + "\n", nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			peer := &simulate.Peer{Name: "mx.x.test", TLS: tt.tls, TLSFault: tt.fault}
+			s := remote.New(remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, peer), Roots: ca.Pool(), STS: sts})
+			defer s.Close()
+			m := mail("a@home.test", []byte("Subject: x\r\n\r\nx\r\n"), "b@x.test")
+			for range 2 { // the second one on the same connection
+				r := s.Deliver(context.Background(), m, m.Env.To)[0]
+				if r.Err != nil || !strings.Contains(r.TLS, tt.want) || strings.Contains(r.TLS, "testing") != strings.Contains(tt.want, "testing") {
+					t.Errorf("TLS %q (%v), want %q", r.TLS, r.Err, tt.want)
+				}
+			}
+			if fault := s.Outcomes()["mx.x.test"].Fault; (fault != "") != strings.Contains(tt.want, "testing") {
+				t.Errorf("outcome %q", fault)
+			}
+		})
+	}
+}
+
 // TestRequireTLS: a message that demands TLS all the way (RFC 8689) goes only to a
 // server whose name is vouched for, whose certificate fits and that passes the demand on.
 func TestRequireTLS(t *testing.T) {
