@@ -53,6 +53,8 @@ bench-quick: build
 torture: build
 	go run ./torture
 
-install: build
+# Not after build: root has another Go, or none.
+install:
+	@[ -x facteur ] || { echo "run make build first, as yourself"; exit 1; }
 	install -D -m 0755 facteur $(DESTDIR)/usr/local/bin/facteur
 	install -D -m 0644 packaging/facteur.service $(DESTDIR)/etc/systemd/system/facteur.service
