@@ -109,7 +109,7 @@ func (s *session) loginFailed(err error) error {
 		s.out.printf("* BYE [UNAVAILABLE] Too many failed logins\r\n")
 		return errBye
 	case errors.Is(err, auth.ErrCredentials), errors.Is(err, auth.ErrDisabled):
-		s.log.Info("imap: login failed", "error", err)
+		s.log.Info("login failed", "listener", "imap", "error", err)
 		return no("AUTHENTICATIONFAILED", "Authentication failed")
 	case errors.Is(err, auth.ErrMechanism) && !s.mayLogIn():
 		return no("PRIVACYREQUIRED", "Use STARTTLS first")
@@ -137,7 +137,7 @@ func (s *session) enter(ctx context.Context, r *request, login *auth.Login) erro
 	}
 	s.login, s.acct, s.state, s.deadline = login, acct, authenticated, time.Time{}
 	s.noCaps = s.srv.cfg.NoCaps(login.Account)
-	s.log.Info("imap: login", "account", login.Account, "app", login.AppPassword, "tls", s.tls != nil)
+	s.log.Info("login", "listener", "imap", "login", login.Account, "app_password", login.AppPassword, "tls", s.tls != nil)
 	r.okCode = "CAPABILITY " + strings.Join(s.capabilities(), " ")
 	r.okText = "Logged in"
 	return nil
