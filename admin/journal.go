@@ -187,7 +187,7 @@ func (j *Journal) Find(ctx context.Context, name string) ([]Event, error) {
 	}
 	slices.SortStableFunc(found, func(a, b Event) int { return a.At.Compare(b.At) })
 	if len(found) == 0 {
-		return nil, fmt.Errorf("message %s: %w", name, ErrNotFound)
+		return nil, fmt.Errorf("message %s: %w: it never came here, or so long ago that it is forgotten", name, ErrNotFound)
 	}
 	return found, nil
 }

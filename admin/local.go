@@ -82,11 +82,7 @@ func (l *Local) account(ctx context.Context, name string) (auth.Account, error) 
 	if err != nil {
 		return auth.Account{}, err
 	}
-	a, err := l.Directory.Account(ctx, name)
-	if err != nil {
-		return a, fmt.Errorf("account %s: %w", name, err)
-	}
-	return a, nil
+	return l.Directory.Account(ctx, name)
 }
 
 func accountName(name string) (string, error) {
@@ -129,7 +125,7 @@ func (l *Local) AddAccount(ctx context.Context, q NewAccount) (Secret, error) {
 	}
 	s := chosenOrNew(name, &q.Password)
 	if err := l.Directory.AddAccount(ctx, name, q.Password); err != nil {
-		return Secret{}, fmt.Errorf("account %s: %w", name, err)
+		return Secret{}, unhosted(err)
 	}
 	if err := l.Store.CreateAccount(ctx, name); err != nil {
 		return Secret{}, errors.Join(err, l.Directory.RemoveAccount(ctx, name))
@@ -248,7 +244,7 @@ func (l *Local) AddAppPassword(ctx context.Context, q AppPassword) (Secret, erro
 	}
 	secret, err := l.Directory.AddAppPassword(ctx, p)
 	if err != nil {
-		return Secret{}, fmt.Errorf("app password %q of %s: %w", q.Name, a.Name, err)
+		return Secret{}, err
 	}
 	return Secret{a.Name, secret}, nil
 }
@@ -259,8 +255,5 @@ func (l *Local) RevokeAppPassword(ctx context.Context, q AppPassword) (None, err
 	if err != nil {
 		return None{}, err
 	}
-	if err := l.Directory.RevokeAppPassword(ctx, a.Name, q.Name); err != nil {
-		return None{}, fmt.Errorf("app password %q of %s: %w", q.Name, a.Name, err)
-	}
-	return None{}, nil
+	return None{}, l.Directory.RevokeAppPassword(ctx, a.Name, q.Name)
 }

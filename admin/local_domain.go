@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -30,10 +31,7 @@ func (l *Local) AddDomain(ctx context.Context, q Domain) (None, error) {
 			return None{}, err
 		}
 	}
-	if err := l.Directory.AddDomain(ctx, auth.Domain{Name: name, Disabled: q.Disabled, CatchAll: q.CatchAll}); err != nil {
-		return None{}, fmt.Errorf("domain %s: %w", name, err)
-	}
-	return None{}, nil
+	return None{}, l.Directory.AddDomain(ctx, auth.Domain{Name: name, Disabled: q.Disabled, CatchAll: q.CatchAll})
 }
 
 // DisableDomain implements Service.
@@ -60,10 +58,7 @@ func (l *Local) RemoveDomain(ctx context.Context, q Name) (None, error) {
 	if err != nil {
 		return None{}, err
 	}
-	if err := l.Directory.RemoveDomain(ctx, name); err != nil {
-		return None{}, fmt.Errorf("domain %s: %w", name, err)
-	}
-	return None{}, nil
+	return None{}, l.Directory.RemoveDomain(ctx, name)
 }
 
 // domainName puts a domain in A-labels.
@@ -79,9 +74,17 @@ func domainName(name string) (string, error) {
 func (l *Local) hostedDomain(name string) (string, error) {
 	d, err := domainName(name)
 	if err == nil && !l.Directory.Hosted(d) {
-		err = fmt.Errorf("domain %s: %w", d, auth.ErrNotHosted)
+		err = unhosted(fmt.Errorf("%s: %w", d, auth.ErrNotHosted))
 	}
 	return d, err
+}
+
+// unhosted adds what to do about a domain that is not ours.
+func unhosted(err error) error {
+	if errors.Is(err, auth.ErrNotHosted) {
+		return fmt.Errorf("%w; \"facteur domain add\" adds it", err)
+	}
+	return err
 }
 
 // DomainRecords implements Service.
@@ -128,10 +131,7 @@ func (l *Local) AddAlias(ctx context.Context, q Alias) (None, error) {
 	if len(a.Targets) == 0 {
 		return None{}, fmt.Errorf("%w: alias %s has no target", ErrInvalid, address)
 	}
-	if err := l.Directory.AddAlias(ctx, a); err != nil {
-		return None{}, fmt.Errorf("alias %s: %w", address, err)
-	}
-	return None{}, nil
+	return None{}, unhosted(l.Directory.AddAlias(ctx, a))
 }
 
 // RemoveAlias implements Service.
@@ -140,8 +140,5 @@ func (l *Local) RemoveAlias(ctx context.Context, q Name) (None, error) {
 	if err != nil {
 		return None{}, err
 	}
-	if err := l.Directory.RemoveAlias(ctx, address); err != nil {
-		return None{}, fmt.Errorf("alias %s: %w", address, err)
-	}
-	return None{}, nil
+	return None{}, l.Directory.RemoveAlias(ctx, address)
 }

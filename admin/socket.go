@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 )
 
@@ -26,6 +28,9 @@ func Listen(dir string) (net.Listener, error) {
 	}
 	// Until the chmod below the folder's own 0700 keeps others out.
 	l, err := net.Listen("unix", path)
+	if errors.Is(err, syscall.EINVAL) {
+		return nil, fmt.Errorf("admin socket: the path of the data folder is too long for a socket in it, %s: 107 octets are possible", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("admin socket: %w", err)
 	}

@@ -92,6 +92,16 @@ func TestSocketCarriesAnswersAndErrors(t *testing.T) {
 	}
 }
 
+func TestListenSaysThatAPathIsTooLong(t *testing.T) {
+	dir := shortDir(t) + "/" + strings.Repeat("x", 100)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(dir); err == nil || !strings.Contains(err.Error(), "too long for a socket") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestListenReplacesADeadServersSocket(t *testing.T) {
 	dir := shortDir(t)
 	dead, err := net.Listen("unix", SocketPath(dir))

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -102,7 +103,16 @@ func (c *cli) root() *cobra.Command {
 		Short:         "A whole mail server for a personal domain",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return noCommand(cmd, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	// What has commands below it is not called by itself.
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if not .HasAvailableSubCommands}}", 1))
 	root.PersistentFlags().StringVarP(&c.config, "config", "c", "", "configuration `file` (default: $FACTEUR_CONFIG, ./facteur.toml, /etc/facteur/facteur.toml)")
 	root.PersistentFlags().StringVar(&c.data, "data", "", "data `folder`, instead of the configuration's")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
@@ -126,7 +136,34 @@ func (c *cli) root() *cobra.Command {
 	group("look", c.verifyCommand(), c.explainCommand(), c.checkCommand(), c.mxCommand(), c.sendCommand(),
 		c.tlsCommand(), c.versionCommand())
 	root.AddCommand(exitCodesTopic())
+	root.SetHelpCommand(helpCommand(root))
+	root.SetHelpCommandGroupID("look")
+	root.SetCompletionCommandGroupID("look")
 	return root
+}
+
+// helpCommand is cobra's, but help for what is not there is an error.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Tell what a command does and which flags it has",
+		RunE: func(_ *cobra.Command, a []string) error {
+			cmd, rest, err := root.Find(a)
+			if err != nil || len(rest) > 0 {
+				return noCommand(cmd, a[len(a)-max(len(rest), 1)])
+			}
+			return cmd.Help()
+		},
+	}
+}
+
+// noCommand is the error for a word that is no command below cmd.
+func noCommand(cmd *cobra.Command, word string) error {
+	hint := ""
+	cmd.SuggestionsMinimumDistance = 2 // letters that may be wrong
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		hint = fmt.Sprintf(" (did you mean %q?)", near[0])
+	}
+	return usage("%q has no command %q%s; see \"%s --help\"", cmd.CommandPath(), word, hint, cmd.CommandPath())
 }
 
 // exitCodesTopic is "facteur help exit-codes".
@@ -140,7 +177,7 @@ func exitCodesTopic() *cobra.Command {
 3  there is no such thing
 4  it exists already
 5  the data folder is in use, or a running server is needed
-6  problems were found (verify, config check)
+6  problems were found (verify, config check, domain check, mx)
 7  the message would be or was refused (check, send)`,
 	}
 }
@@ -153,7 +190,7 @@ func parent(use, short string, below ...*cobra.Command) *cobra.Command {
 			if len(args) == 0 {
 				return usage("%q needs one of its commands; see \"%s --help\"", cmd.CommandPath(), cmd.CommandPath())
 			}
-			return usage("%q has no command %q; see \"%s --help\"", cmd.CommandPath(), args[0], cmd.CommandPath())
+			return noCommand(cmd, args[0])
 		},
 		RunE: func(*cobra.Command, []string) error { return nil },
 	}

@@ -25,7 +25,7 @@ type checkOptions struct{ ip, from, helo, dns string }
 func (c *cli) checkCommand() *cobra.Command {
 	var o checkOptions
 	cmd := &cobra.Command{
-		Use: "check [FILE|-] --ip ADDRESS", Short: "Tell who a message is from, with every DNS look-up that was made", Args: args(cobra.MaximumNArgs(1)),
+		Use: "check [FILE|-]", Short: "Tell who a message is from, with every DNS look-up that was made", Args: args(cobra.MaximumNArgs(1)),
 		Long: `Checks SPF, DKIM, ARC and DMARC of a message as the MX would, had it come from the address
 --ip with the reverse-path --from after EHLO --helo. Without a message it checks SPF alone.`,
 		RunE: func(cmd *cobra.Command, a []string) error { return c.check(cmd.Context(), first(a), o) },
@@ -56,6 +56,9 @@ type lookup struct {
 }
 
 func (c *cli) check(ctx context.Context, file string, o checkOptions) error {
+	if file == "" && o.ip == "" {
+		return usage("name a message, or the client's address with --ip")
+	}
 	p, err := o.params()
 	if err != nil {
 		return err

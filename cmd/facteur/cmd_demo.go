@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -34,7 +35,8 @@ func (c *cli) demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "demo", Short: "Run a complete server on this machine, without configuration, network or root", Args: args(cobra.NoArgs),
 		Long: `Runs a whole server on loopback, with a domain, two accounts and a certificate authority
-of its own. Mail for other domains goes through the real queue into the mailbox "Sink" of alice.`,
+of its own. Mail for other domains goes through the real queue into the mailbox "Sink" of alice.
+Its data is gone when it ends; with --dir it stays, and the next demo goes on with it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.demo(cmd.Context(), o) },
 	}
 	f := cmd.Flags()
@@ -61,6 +63,7 @@ func (c *cli) demo(ctx context.Context, o demoOptions) error {
 		if cfg.Data, err = os.MkdirTemp("", "facteur-demo-"); err != nil {
 			return err
 		}
+		defer os.RemoveAll(cfg.Data)
 	}
 	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
 		return fmt.Errorf("data folder: %w", err)
@@ -110,6 +113,12 @@ func (c *cli) demo(ctx context.Context, o demoOptions) error {
 // config is DefaultConfig with high ports on loopback and without limits by address.
 func (o *demoOptions) config() (Config, error) {
 	cfg := DefaultConfig()
+	if _, err := netip.ParseAddr(o.listen); err != nil {
+		return cfg, usage("--listen %q is not an IP address", o.listen)
+	}
+	if o.shift <= -2080 || o.shift > 65535-2995 { // the lowest and the highest port below
+		return cfg, usage("--shift %d leads to ports that are none", o.shift)
+	}
 	cfg.Hostname = "mail." + o.domain
 	cfg.Data, _ = filepath.Abs(o.dir) // fails only without a working directory; New then says what it tried
 	at := func(port int) []ListenAddr {
@@ -217,11 +226,15 @@ func (c *cli) showDemo(o demoOptions, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	ends := ""
+	if o.dir == "" {
+		ends = " and removes its data"
+	}
 	return c.show(info, func(w io.Writer) {
 		strings.NewReplacer("{program}", program, "{domain}", o.domain, "{accounts}", strings.Join(info.Accounts, " and "),
 			"{password}", demoPassword, "{mx}", info.MX, "{submission}", info.Submission, "{submissions}", info.Submissions,
 			"{imap}", info.IMAP, "{imaps}", info.IMAPS, "{pop3}", info.POP3, "{pop3s}", info.POP3S, "{http}", info.HTTP, "{metrics}", info.Metrics,
-			"{dir}", info.Dir, "{ca}", info.CA).WriteString(w, demoText)
+			"{dir}", info.Dir, "{ca}", info.CA, "{ends}", ends).WriteString(w, demoText)
 	})
 }
 
@@ -244,5 +257,5 @@ Bob answers. What leaves the domain ends in alice's mailbox Sink, with its signa
 FACTEUR_PASSWORD={password} {program} send --server {submission} --ca {ca} --user bob@{domain} --to carol@elsewhere.test
 curl --cacert {ca} --user alice@{domain}:{password} "imaps://{imaps}/Sink;MAILINDEX=1"
 
-Ctrl-C ends it.
+Ctrl-C ends it{ends}.
 `

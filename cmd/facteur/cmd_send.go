@@ -133,10 +133,8 @@ func (c *cli) messageToSend(o *sendOptions) ([]byte, error) {
 	}
 	switch o.file {
 	case "":
-	case "-":
-		return io.ReadAll(c.in)
 	default:
-		return os.ReadFile(o.file)
+		return c.readMessage(o.file)
 	}
 	return fmt.Appendf(nil, "From: <%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n%s\r\n",
 		strings.Trim(o.from, "<>"), "<"+strings.Join(o.to, ">, <")+">", o.subject, time.Now().Format(time.RFC1123Z), rand.Text(), host, o.body), nil
@@ -145,7 +143,7 @@ func (c *cli) messageToSend(o *sendOptions) ([]byte, error) {
 func findMX(ctx context.Context, to string) (string, error) {
 	a, err := message.ParseAddrSpec(to)
 	if err != nil {
-		return "", usage("--to: %w", err)
+		return "", usage("--to %q: %w", to, err)
 	}
 	r, err := dns.New(dns.Config{})
 	if err != nil {
@@ -174,7 +172,7 @@ func (o *sendOptions) tlsConfig() (config *tls.Config, closeKeys func() error, e
 	closeKeys = func() error { return nil }
 	host, port, err := net.SplitHostPort(o.server)
 	if err != nil {
-		return nil, nil, usage("--server: %w", err)
+		return nil, nil, usage("--server %q is not host:port", o.server)
 	}
 	if o.tls == "auto" && port == "465" {
 		o.tls = "implicit"
@@ -189,11 +187,11 @@ func (o *sendOptions) tlsConfig() (config *tls.Config, closeKeys func() error, e
 	if o.ca != "" {
 		pem, err := os.ReadFile(o.ca)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("--ca: %w", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, nil, fmt.Errorf("%s holds no certificate", o.ca)
+			return nil, nil, fmt.Errorf("--ca: %s holds no certificate in PEM", o.ca)
 		}
 	}
 	if o.keylog != "" {
@@ -207,7 +205,11 @@ func (o *sendOptions) tlsConfig() (config *tls.Config, closeKeys func() error, e
 }
 
 func openKeyLog(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("--keylog: %w", err)
+	}
+	return f, nil
 }
 
 // password reads the password of --user.
@@ -219,8 +221,11 @@ func (o *sendOptions) password() (string, error) {
 		return "", usage("--user needs --password-file or $FACTEUR_PASSWORD")
 	}
 	text, err := os.ReadFile(o.passwordFile)
+	if err != nil {
+		return "", fmt.Errorf("--password-file: %w", err)
+	}
 	line, _, _ := strings.Cut(string(text), "\n")
-	return strings.TrimRight(line, "\r"), err
+	return strings.TrimRight(line, "\r"), nil
 }
 
 // refusal makes a reply of the server an error with an exit code; other errors stay.

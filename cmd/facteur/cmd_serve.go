@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -96,22 +96,27 @@ func notify(log *slog.Logger, state string) {
 
 func (c *cli) configCommand() *cobra.Command {
 	check := &cobra.Command{
-		Use: "check [FILE]", Short: "Read the configuration as the server does", Args: args(cobra.MaximumNArgs(1)),
+		Use: "check [FILE]", Short: "Read the configuration and the files that it names", Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(_ *cobra.Command, a []string) error {
 			file := first(a)
 			if file == "" {
 				var err error
 				if file, err = c.configFile(); err != nil {
-					return err
+					return &exitError{exitUsage, err}
 				}
 			}
-			problems := []string{}
-			if _, err := LoadConfig(file); errors.Is(err, os.ErrNotExist) {
-				return &exitError{exitNotFound, err}
-			} else if err != nil {
-				problems = append(problems, err.Error())
+			if _, err := os.Stat(file); err != nil {
+				return &exitError{exitNotFound, fmt.Errorf("read configuration: %w", err)}
 			}
-			err := c.show(struct {
+			problems := []string{}
+			cfg, err := LoadConfig(file)
+			if err == nil {
+				err = cfg.checkFiles()
+			}
+			if err != nil {
+				problems = strings.Split(err.Error(), "\n")
+			}
+			err = c.show(struct {
 				File     string   `json:"file"`
 				Problems []string `json:"problems"`
 			}{file, problems}, func(w io.Writer) {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -239,6 +241,54 @@ func (c *Config) paths() []*string {
 		paths = append(paths, &c.Routes[i].Password)
 	}
 	return paths
+}
+
+// checkFiles reads the files that the configuration names. The server's user must be able to read them too,
+// which only the server finds out.
+func (c *Config) checkFiles() error {
+	var errs []error
+	for i, p := range c.TLS.Files {
+		if _, err := tls.LoadX509KeyPair(p.Cert, p.Key); err != nil {
+			errs = append(errs, fmt.Errorf("tls.file number %d: %w", i+1, err))
+		}
+	}
+	if c.TLS.ACME.Agree {
+		_, err := c.TLS.ACME.pool()
+		errs = append(errs, err)
+	}
+	for i := range c.Routes {
+		_, err := c.Routes[i].password()
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// pool holds the authority's own certificate; nil: those of the system.
+func (a *ACMEConfig) pool() (*x509.CertPool, error) {
+	if a.Roots == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(a.Roots)
+	if err != nil {
+		return nil, fmt.Errorf("tls.acme.roots: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tls.acme.roots: %s holds no certificate in PEM", a.Roots)
+	}
+	return pool, nil
+}
+
+// password is what the server of the route wants of us; empty: nothing.
+func (r *Route) password() (string, error) {
+	if r.Password == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(r.Password)
+	if err != nil {
+		return "", fmt.Errorf("password_file of route %s: %w", r.Domain, err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
 // ParseConfig reads text over the defaults and checks it; name is for errors.

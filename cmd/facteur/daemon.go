@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -98,18 +96,9 @@ func (c *Config) certConfig(log *slog.Logger, deps Deps) (cert.Config, error) {
 	if !c.TLS.ACME.Agree {
 		return out, nil
 	}
-	out.ACME = &cert.ACME{Directory: c.TLS.ACME.Directory, Email: c.TLS.ACME.Email, Agreed: true}
-	if c.TLS.ACME.Roots != "" {
-		pem, err := os.ReadFile(c.TLS.ACME.Roots)
-		if err != nil {
-			return out, fmt.Errorf("tls.acme.roots: %w", err)
-		}
-		out.ACME.Roots = x509.NewCertPool()
-		if !out.ACME.Roots.AppendCertsFromPEM(pem) {
-			return out, fmt.Errorf("tls.acme.roots: %s holds no certificate", c.TLS.ACME.Roots)
-		}
-	}
-	return out, nil
+	roots, err := c.TLS.ACME.pool()
+	out.ACME = &cert.ACME{Directory: c.TLS.ACME.Directory, Email: c.TLS.ACME.Email, Agreed: true, Roots: roots}
+	return out, err
 }
 
 // Run serves until ctx ends, then finishes what is under way and closes everything.
@@ -135,8 +124,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	d.log.Info("ready", "hostname", d.cfg.Hostname, "data", d.cfg.Data, "version", buildVersion())
 	err := group.Wait()
-	err = errors.Join(err, d.close())
-	d.log.Info("stopped", "error", err)
+	if err = errors.Join(err, d.close()); err == nil {
+		d.log.Info("stopped")
+	}
 	return err
 }
 

@@ -10,6 +10,6 @@
 //
 // Exit codes: 0 done; 1 it failed; 2 wrong usage or configuration; 3 there is no such
 // thing; 4 it exists already; 5 the data folder is in use, or a running server
-// is needed; 6 problems were found (verify, config check); 7 the message would be
-// or was refused (check, send).
+// is needed; 6 problems were found (verify, config check, domain check, mx); 7 the
+// message would be or was refused (check, send).
 package main

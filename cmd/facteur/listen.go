@@ -3,8 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
+	"slices"
+	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
 )
@@ -58,11 +61,11 @@ func listen(cfg *Config) (listeners, error) {
 		}
 		open[service(name)] = list
 	}
-	for name, list := range addresses {
+	for _, name := range slices.Sorted(maps.Keys(addresses)) {
 		if open[name] != nil {
 			continue
 		}
-		for _, a := range list {
+		for _, a := range addresses[name] {
 			l, err := net.Listen(a.Network, a.Address)
 			if err != nil {
 				open.close()
@@ -75,10 +78,16 @@ func listen(cfg *Config) (listeners, error) {
 }
 
 func listenError(name service, err error) error {
-	if errors.Is(err, os.ErrPermission) {
-		return fmt.Errorf("listen for %s: %w: ports below 1024 need root, CAP_NET_BIND_SERVICE or a systemd socket unit", name, err)
+	hint := ""
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		hint = ": ports below 1024 need root, CAP_NET_BIND_SERVICE or a systemd socket unit"
+	case errors.Is(err, syscall.EADDRINUSE):
+		hint = fmt.Sprintf(": end the program that has it (\"ss -ltnp\" names it), or change listen.%s", name)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		hint = fmt.Sprintf(": this machine has no such address: change listen.%s", name)
 	}
-	return fmt.Errorf("listen for %s: %w", name, err)
+	return fmt.Errorf("listen for %s: %w%s", name, err, hint)
 }
 
 func (l listeners) close() {

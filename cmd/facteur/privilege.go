@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -53,6 +54,21 @@ func becomeOwner(dir string) error {
 		return nil
 	}
 	return become(int(st.Uid), int(st.Gid))
+}
+
+// whose adds to the error of a data folder that we may not open whom it belongs to.
+func whose(dir string, err error) error {
+	var st unix.Stat_t
+	if !errors.Is(err, fs.ErrPermission) || unix.Stat(dir, &st) != nil {
+		return err
+	}
+	name := func(uid int) string {
+		if u, err := user.LookupId(strconv.Itoa(uid)); err == nil {
+			return u.Username
+		}
+		return strconv.Itoa(uid)
+	}
+	return fmt.Errorf("%w: the folder belongs to user %s, and this process is run by %s", err, name(int(st.Uid)), name(os.Geteuid()))
 }
 
 func ids(u *user.User) (uid, gid int, err error) {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -93,12 +92,8 @@ func smarthosts(routes []Route, s *remote.Sender) (map[string]queue.Route, error
 			return nil, fmt.Errorf("route %s: %w", r.Domain, err)
 		}
 		cfg := remote.SmarthostConfig{Host: host, Port: int(number), User: r.User, TLS: routeTLS[r.TLS]}
-		if r.Password != "" {
-			text, err := os.ReadFile(r.Password)
-			if err != nil {
-				return nil, fmt.Errorf("route %s: %w", r.Domain, err)
-			}
-			cfg.Password = strings.TrimRight(string(text), "\r\n")
+		if cfg.Password, err = r.password(); err != nil {
+			return nil, err
 		}
 		domain := r.Domain
 		if domain != "*" {

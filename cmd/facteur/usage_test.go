@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A slip on the command line or in a file is answered by one line that names it and what to do, and by the
+// exit code for its kind.
+func TestSlipsAreAnsweredInOneLine(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	const host = "hostname = \"mail.example.org\"\ndata = \"data\"\n"
+	good := write("good.toml", host)
+	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	taken := write("taken.toml", host+"[listen]\nmx = [\""+busy.Addr().String()+"\"]\nsubmission = []\nsubmissions = []\nimap = []\nimaps = []\n[web]\nenabled = false\n")
+	pair := write("pair.toml", host+"[[tls.file]]\ncert = \"none.pem\"\nkey = \"none.key\"\n")
+	route := write("route.toml", host+"[[route]]\ndomain = \"*\"\nhost = \"smtp.example.net:587\"\nuser = \"u\"\npassword_file = \"none\"\n")
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"acount list", exitUsage, `"facteur" has no command "acount" (did you mean "account"?); see "facteur --help"`},
+		{"frob", exitUsage, `"facteur" has no command "frob"; see "facteur --help"`},
+		{"account lst", exitUsage, `"facteur account" has no command "lst" (did you mean "list"?); see "facteur account --help"`},
+		{"account", exitUsage, `"facteur account" needs one of its commands; see "facteur account --help"`},
+		{"help frob", exitUsage, `"facteur" has no command "frob"; see "facteur --help"`},
+		{"help account frob", exitUsage, `"facteur account" has no command "frob"`},
+		{"account add", exitUsage, "accepts 1 arg(s), received 0; usage: facteur account add ADDRESS"},
+		{"account add x --frob", exitUsage, `unknown flag: --frob; see "facteur account add --help"`},
+		{"check", exitUsage, "name a message, or the client's address with --ip"},
+		{"send --to nobody", exitUsage, `--to "nobody": address has no @`},
+		{"send --to a@b.example --server mail", exitUsage, `--server "mail" is not host:port`},
+		{"send --to a@b.example --server 127.0.0.1:1 --ca none.pem", exitFailed, "--ca: open none.pem: no such file"},
+		{"demo --listen home", exitUsage, `--listen "home" is not an IP address`},
+		{"demo --shift 99999", exitUsage, "--shift 99999 leads to ports that are none"},
+		{"demo --keylog " + dir, exitFailed, "--keylog: open " + dir},
+		{"config check none.toml", exitNotFound, "read configuration: stat none.toml: no such file"},
+		{"account show ann@example.org -c " + good, exitNotFound, "facteur: account ann@example.org: not found\n"},
+		{"account add ann@example.org -c " + good, exitNotFound, `domain is not hosted here; "facteur domain add" adds it`},
+		{"dkim list example.org -c " + good, exitNotFound, `example.org: domain is not hosted here; "facteur domain add" adds it`},
+		{"tls status -c " + good, exitBusy, "certificates: needs a running server"},
+		{"explain nothing -c " + good, exitNotFound, "message nothing: not found: it never came here"},
+		{"serve -c " + taken, exitFailed, "address already in use: end the program that has it (\"ss -ltnp\" names it), or change listen.mx"},
+		{"config check " + pair, exitProblems, "tls.file number 1: open " + filepath.Join(dir, "none.pem")},
+		{"config check " + route, exitProblems, "password_file of route *: open " + filepath.Join(dir, "none")},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			var out, errOut bytes.Buffer
+			code := run(context.Background(), strings.Fields(tt.args), strings.NewReader(""), &out, &errOut)
+			said := out.String() + errOut.String()
+			if code != tt.code || !strings.Contains(said, tt.want) || strings.Count(said, "\n") != 1 {
+				t.Errorf("exit code %d, want %d and a line with %q:\n%s", code, tt.code, tt.want, said)
+			}
+		})
+	}
+}
