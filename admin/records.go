@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"facteur/mta/dns"
 )
 
 // Site is what DNS has to say of the server itself.
@@ -30,9 +32,7 @@ func (s Site) Records(domain string, keys []Key) []Record {
 		add(name, "TXT", why, "%s", splitText(fmt.Sprintf(format, args...)))
 	}
 	host := s.Hostname + "."
-	for _, a := range s.Addresses {
-		add(s.Hostname, map[bool]string{true: "A", false: "AAAA"}[a.Is4()], "where the server is; its reverse name should be "+s.Hostname, "%s", a)
-	}
+	list = s.addressRecords()
 	add(domain, "MX", "who takes the domain's mail", "10 %s", host)
 	text(domain, "only its mail server sends the domain's mail", "v=spf1 mx -all")
 	if s.Hostname != domain {
@@ -66,6 +66,23 @@ func (s Site) Records(domain string, keys []Key) []Record {
 	srv("_pop3s", 995, s.POP3S)
 	srv("_pop3", 0, false)
 	return list
+}
+
+// addressRecords say where the server is. Behind NAT the public address is not known here: then the record has no data.
+func (s Site) addressRecords() []Record {
+	host := s.Hostname + "."
+	if len(s.Addresses) == 0 {
+		return []Record{{host, "A", "", "where the server is: this machine has only private addresses, so write the public one that leads to it " +
+			"(and its AAAA), and have the provider set its reverse name to " + s.Hostname}}
+	}
+	var list, reverse []Record
+	for _, a := range s.Addresses {
+		list = append(list, Record{host, map[bool]string{true: "A", false: "AAAA"}[a.Is4()], a.String(), "where the server is"})
+		if name, err := dns.ReverseName(a); err == nil {
+			reverse = append(reverse, Record{name, "PTR", host, "its reverse name, which the provider of the address sets; many servers refuse mail without it"})
+		}
+	}
+	return append(list, reverse...)
 }
 
 // KeyRecord is the record of one DKIM key (RFC 6376 3.6.2).

@@ -123,7 +123,7 @@ type Domain struct {
 type Record struct {
 	Name string `json:"name"` // absolute, with its final dot
 	Type string `json:"type"`
-	Data string `json:"data"`
+	Data string `json:"data"` // empty: only the owner knows it, and Why says what it is
 	Why  string `json:"why"`
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,7 +14,9 @@ import (
 
 func (c *cli) domainCommand() *cobra.Command {
 	return parent("domain", "Hosted domains and the DNS records they need", c.domainAdd(), c.domainList(),
-		c.domainSwitch("disable", "Refuse all mail for a domain, without removing anything", true), c.domainSwitch("enable", "Take mail for a domain again", false), c.domainRemove(), c.domainRecords())
+		c.domainSwitch("disable", "Refuse all mail for a domain, without removing anything", true),
+		c.domainSwitch("enable", "Take mail for a domain again", false),
+		c.domainRemove(), c.domainRecords(), c.domainCheck())
 }
 
 func (c *cli) domainAdd() *cobra.Command {
@@ -96,7 +99,8 @@ func (c *cli) domainRecords() *cobra.Command {
 	}
 }
 
-// writeZone prints records as a zone file has them, each reason above its records.
+// writeZone prints records as a zone file has them, each reason above its records. What has to be filled in, or
+// belongs into the zone of somebody else, is a comment.
 func writeZone(w io.Writer, records []admin.Record) {
 	why := ""
 	for _, r := range records {
@@ -104,7 +108,10 @@ func writeZone(w io.Writer, records []admin.Record) {
 			fmt.Fprintf(w, "; %s\n", r.Why)
 			why = r.Why
 		}
-		fmt.Fprintf(w, "%s IN %s %s\n", r.Name, r.Type, r.Data)
+		if r.Type == "PTR" || r.Data == "" {
+			fmt.Fprint(w, "; ")
+		}
+		fmt.Fprintf(w, "%s IN %s %s\n", r.Name, r.Type, cmp.Or(r.Data, "PUBLIC-ADDRESS"))
 	}
 }
 

@@ -91,6 +91,9 @@ func lookMX(ctx context.Context, r *dns.Resolver, domain string) mxReport {
 	}
 	answer, err := r.MX(ctx, domain)
 	fault(err)
+	if err != nil && !dns.IsNotFound(err) {
+		return report // nothing is known of the rest
+	}
 	if dns.IsNXDomain(err) {
 		report.Faults = append(report.Faults, "there is no domain "+domain)
 		return report
@@ -160,7 +163,7 @@ func (r mxReport) write(w io.Writer) {
 		name string
 		list []string
 	}{{"SPF", r.SPF}, {"DMARC", r.DMARC}, {"MTA-STS", r.MTASTS}, {"TLS-RPT", r.TLSRPT}} {
-		if p.list == nil {
+		if p.list == nil && r.MX != nil {
 			fmt.Fprintf(w, "%s\t\tnone\n", p.name)
 		}
 		for _, txt := range p.list {

@@ -139,17 +139,34 @@ func (c *cli) firstAccount(ctx context.Context, cfg Config, domain, address stri
 	if err == nil {
 		done.Records, err = s.DomainRecords(ctx, admin.Name{Name: domain})
 	}
-	return errors.Join(err, p.close())
+	return errors.Join(err, p.close(), giveToServer(cfg))
+}
+
+// giveToServer makes the data folder the server's when root has made it.
+func giveToServer(cfg Config) error {
+	u, err := user.Lookup(cfg.User)
+	if os.Geteuid() != 0 || err != nil {
+		return nil // started as root, the server does it
+	}
+	uid, gid, err := ids(u)
+	if err != nil {
+		return err
+	}
+	return giveTo(cfg.Data, uid, gid)
 }
 
 func (s started) write(w io.Writer) {
 	fmt.Fprintf(w, "wrote %s, data in %s\n\n", s.Config, s.Data)
 	fmt.Fprintf(w, "account  %s\npassword %s   (shown this once)\n\n", s.Secret.Name, s.Secret.Password)
-	fmt.Fprint(w, "Publish these DNS records, and have your provider set the address's reverse name:\n\n")
+	fmt.Fprint(w, "Publish these DNS records:\n\n")
 	writeZone(w, s.Records)
-	fmt.Fprint(w, "\nCertificates: set agree and email below [tls.acme] in the configuration, or name files.\n")
+	domain := s.Secret.Name[strings.LastIndexByte(s.Secret.Name, '@')+1:]
+	fmt.Fprintf(w, "\nNext:\n"+
+		"- set agree and email below [tls.acme] in %s, for certificates by ACME, or name files below [[tls.file]]\n"+
+		"- let ports 25, 80, 143, 443, 465, 587 and 993 through the firewall\n", s.Config)
 	if _, err := user.Lookup("facteur"); err != nil && os.Geteuid() == 0 {
-		fmt.Fprintf(w, "The server needs a user: useradd --system --home-dir %s --shell /usr/sbin/nologin facteur\n", s.Data)
+		fmt.Fprintf(w, "- make the server's user: useradd --system --home-dir %s --shell /usr/sbin/nologin facteur\n", s.Data)
 	}
-	fmt.Fprintf(w, "Then: facteur serve --config %s\n", s.Config)
+	fmt.Fprintf(w, "- start it: systemctl enable --now facteur, or facteur serve --config %s\n"+
+		"- when DNS has the records: facteur domain check %s\n", s.Config, domain)
 }

@@ -74,7 +74,7 @@ const journalFile = 32 << 20
 func openParts(cfg Config, what string, log *slog.Logger, deps Deps) (*parts, error) {
 	lock, err := admin.TakeLock(cfg.Data, what)
 	if err != nil {
-		return nil, err
+		return nil, whose(cfg.Data, err)
 	}
 	p := &parts{lock: lock, resolver: deps.Resolver}
 	if err := p.open(cfg, log, deps); err != nil {
@@ -263,12 +263,15 @@ func (c *Config) site() admin.Site {
 	}
 	for _, a := range found {
 		prefix, err := netip.ParsePrefix(a.String())
-		if ip := prefix.Addr(); err == nil && ip.IsGlobalUnicast() && !ip.IsPrivate() {
+		if ip := prefix.Addr(); err == nil && ip.IsGlobalUnicast() && !ip.IsPrivate() && !carrierNAT.Contains(ip) {
 			s.Addresses = append(s.Addresses, ip)
 		}
 	}
 	return s
 }
+
+// carrierNAT are addresses behind a provider's NAT (RFC 6598).
+var carrierNAT = netip.MustParsePrefix("100.64.0.0/10")
 
 // newLogger makes the log of serve and demo.
 func newLogger(w io.Writer, cfg LogConfig) *slog.Logger {

@@ -71,6 +71,12 @@ type MX struct {
 	Host       string
 }
 
+// SRV is where one SRV record leads; Host is as in MX, "" when the service is not offered (RFC 2782).
+type SRV struct {
+	Port uint16
+	Host string
+}
+
 // Config of a Resolver.
 type Config struct {
 	Servers []netip.AddrPort // empty: those of /etc/resolv.conf
@@ -167,7 +173,7 @@ func (r *Resolver) IPv6(ctx context.Context, name string) (Answer[netip.Addr], e
 
 // PTR returns the names of an address, lower case, without the final dot.
 func (r *Resolver) PTR(ctx context.Context, addr netip.Addr) (Answer[string], error) {
-	name, err := mdns.ReverseAddr(addr.Unmap().WithZone("").String())
+	name, err := ReverseName(addr)
 	if err != nil {
 		return Answer[string]{}, &Error{Name: addr.String(), Type: "PTR", Kind: Invalid, Err: err}
 	}
@@ -177,6 +183,22 @@ func (r *Resolver) PTR(ctx context.Context, addr netip.Addr) (Answer[string], er
 			return "", false
 		}
 		return plain(p.Ptr), true
+	})
+}
+
+// ReverseName is the name of an address's PTR record, with its final dot.
+func ReverseName(addr netip.Addr) (string, error) {
+	return mdns.ReverseAddr(addr.Unmap().WithZone("").String())
+}
+
+// SRV returns the records in the order of the answer, not sorted.
+func (r *Resolver) SRV(ctx context.Context, name string) (Answer[SRV], error) {
+	return lookup(ctx, r, name, mdns.TypeSRV, func(rr mdns.RR) (SRV, bool) {
+		s, ok := rr.(*mdns.SRV)
+		if !ok {
+			return SRV{}, false
+		}
+		return SRV{Port: s.Port, Host: plain(s.Target)}, true
 	})
 }
 

@@ -17,6 +17,6 @@
 // BUGS: a failure to get an answer is not remembered (RFC 9520), since the servers we ask are
 // expected to do so. Names below one that does not exist are asked for again (RFC 8020).
 //
-// RFC 1035, 2308 (negative caching), 3596 (AAAA), 5891 (A-labels), 6840 5.7 (AD in a query), 6891
-// (EDNS), 7505 (null MX), 7766 (TCP).
+// RFC 1035, 2308 (negative caching), 2782 (SRV), 3596 (AAAA), 5891 (A-labels), 6840 5.7 (AD in a
+// query), 6891 (EDNS), 7505 (null MX), 7766 (TCP).
 package dns

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"facteur/admin"
+	"facteur/mta/dns"
+)
+
+// What quickstart prints, published, passes; what is left out or wrong is told.
+func TestDomainCheckComparesDNSWithOurRecords(t *testing.T) {
+	dir := t.TempDir()
+	config := filepath.Join(dir, "facteur.toml")
+	facteur(t, exitOK, "quickstart", "you@example.org", "--config", config, "--data", filepath.Join(dir, "data"))
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte(`#mx = [":25"]`), []byte(`mx = ["192.0.2.4:25"]`), 1)
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	zone := facteur(t, exitOK, "--config", config, "domain", "records", "example.org")
+	zone = strings.Replace(zone, "; 4.2.0.192.in-addr.arpa. ", "4.2.0.192.in-addr.arpa. ", 1)
+	for _, tt := range []struct {
+		name, old, new string
+		code           int
+		want           string
+	}{
+		{"as printed", "", "", exitOK, "ok  PTR  192.0.2.4  mail.example.org."},
+		{"another preference", "MX 10 ", "MX 20 ", exitOK, "ok  MX  example.org."},
+		{"a stricter policy", "p=quarantine", "p=reject", exitOK, "own  TXT  _dmarc.example.org.  v=DMARC1; p=reject"},
+		{"an address for a CNAME", "autoconfig.example.org. IN CNAME mail.example.org.", "autoconfig.example.org. IN A 192.0.2.4", exitOK, "ok  CNAME  autoconfig.example.org."},
+		{"CNAME to elsewhere", "autoconfig.example.org. IN CNAME mail.example.org.", "autoconfig.example.org. IN A 192.0.2.9", exitProblems, "differs  CNAME  autoconfig.example.org.  is 192.0.2.9"},
+		{"no reverse name", "4.2.0.192.in-addr.arpa.", "5.2.0.192.in-addr.arpa.", exitProblems, "missing  PTR  192.0.2.4  should be mail.example.org."},
+		{"no MX", "example.org. IN MX 10 mail.example.org.", "", exitProblems, "missing  MX  example.org."},
+		{"MX of another", "MX 10 mail.example.org.", "MX 10 old.example.net.", exitProblems, "differs  MX  example.org.  is 10 old.example.net., should be 10 mail.example.org."},
+		{"a DKIM key cut off", "IDAQAB\"", "\"", exitProblems, "differs  TXT  rsa"},
+		{"two SPF records", "example.org. IN TXT \"v=spf1 mx -all\"", "example.org. IN TXT \"v=spf1 mx -all\"\nexample.org. IN TXT \"v=spf1 -all\"", exitProblems, "differs  TXT  example.org."},
+		{"services that are not there", "_pop3._tcp.example.org. IN SRV 0 0 0 .", "", exitOK, "ok  SRV  _pop3._tcp.example.org."},
+		{"no answer", "_imaps._tcp", ";! servfail _imaps._tcp.example.org.\n_imaps._tcp", exitProblems, "unknown  SRV  _imaps._tcp.example.org."},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if !strings.Contains(zone, tt.old) {
+				t.Fatalf("no %q in\n%s", tt.old, zone)
+			}
+			server := dns.TestServer(t, strings.Replace(zone, tt.old, tt.new, 1))
+			out := facteur(t, tt.code, "--config", config, "domain", "check", "example.org", "--dns", server.String())
+			if !strings.Contains(strings.Join(strings.Fields(out), "  "), strings.Join(strings.Fields(tt.want), "  ")) {
+				t.Errorf("%q is missing in\n%s", tt.want, out)
+			}
+		})
+	}
+	facteur(t, exitNotFound, "--config", config, "domain", "check", "example.com")
+}
+
+// Behind NAT nobody but the owner knows the public address.
+func TestRecordsBehindNATLeaveTheAddressToTheOwner(t *testing.T) {
+	var zone strings.Builder
+	writeZone(&zone, admin.Site{Hostname: "mail.example.org"}.Records("example.org", nil))
+	if want := "only private addresses"; !strings.Contains(zone.String(), want) || !strings.Contains(zone.String(), "\n; mail.example.org. IN A PUBLIC-ADDRESS\n") {
+		t.Errorf("nothing said of the address:\n%s", zone.String())
+	}
+	if _, err := dns.NewZone(zone.String()); err != nil {
+		t.Errorf("%v in\n%s", err, zone.String())
+	}
+}
