@@ -1,6 +1,7 @@
 package message
 
 import (
+	"bytes"
 	"io"
 	"strings"
 	"unicode/utf8"
@@ -41,7 +42,27 @@ func decodeCharset(name string, b []byte) string {
 
 // charsetReader turns what r gives in that charset into UTF-8.
 func charsetReader(name string, r io.Reader) io.Reader {
-	return transform.NewReader(r, charsetDecoder(name))
+	decoder := charsetDecoder(name)
+	if _, ok := decoder.(looseUTF8); ok {
+		return &utf8Reader{in: r}
+	}
+	return transform.NewReader(r, decoder)
+}
+
+// utf8Reader is looseUTF8 from the first octets on that are not ASCII; most text has none.
+type utf8Reader struct {
+	in    io.Reader
+	loose bool
+}
+
+func (r *utf8Reader) Read(p []byte) (int, error) {
+	n, err := r.in.Read(p)
+	if r.loose || ascii(p[:n]) {
+		return n, err
+	}
+	// An error that came with these octets comes again.
+	r.in, r.loose = transform.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(p[:n])), r.in), looseUTF8{}), true
+	return r.in.Read(p)
 }
 
 func charsetDecoder(name string) transform.Transformer {

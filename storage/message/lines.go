@@ -3,6 +3,7 @@ package message
 import (
 	"bufio"
 	"io"
+	"sync"
 )
 
 // lineReader hands out a message line by line, in one pass and with one buffer,
@@ -18,8 +19,20 @@ type lineReader struct {
 // boundary line that we compare.
 const pieceSize = 16 << 10
 
+// pieces are the buffers of lineReaders: a delivery would make one for each message.
+var pieces = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, pieceSize) }}
+
+// newLineReader begins to read the first size octets of r. Call release at the end.
 func newLineReader(r io.ReaderAt, size int64) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), pieceSize)}
+	in := pieces.Get().(*bufio.Reader)
+	in.Reset(io.NewSectionReader(r, 0, size))
+	return &lineReader{in: in}
+}
+
+func (l *lineReader) release() {
+	l.in.Reset(nil)
+	pieces.Put(l.in)
+	l.in = nil
 }
 
 // next returns the next line with its line end, or a piece of it when the line is

@@ -3,10 +3,13 @@ package message
 import (
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"golang.org/x/text/transform"
 )
 
 func TestAuthor(t *testing.T) {
@@ -220,8 +223,54 @@ func TestPreview(t *testing.T) {
 		{strings.Repeat("ü", 300), strings.Repeat("ü", 200)},
 		{"", ""},
 	} {
-		if got := previewText(c.in); got != c.want {
+		if got, _ := previewText(c.in); got != c.want {
 			t.Errorf("%.40q: %q, want %q", c.in, got, c.want)
+		}
+	}
+}
+
+// TestPreviewOfBeginning: what the beginning of a text is sure to give, all of it gives.
+func TestPreviewOfBeginning(t *testing.T) {
+	pieces := []string{"words of a line\r\n", "\r\n", "On Monday, Bob wrote:\r\n", "> quoted\r\n", "-- \r\n", "ünïcödé ", "\xe4", strings.Repeat("long", 60) + "\r\n", "----- "}
+	random := rand.New(rand.NewPCG(1, 2))
+	sures := 0
+	for range 3000 {
+		text := "Content-Type: text/plain; charset=utf-8\r\n\r\n"
+		for range random.IntN(60) {
+			text += pieces[random.IntN(len(pieces))]
+		}
+		in := strings.NewReader(text)
+		part, _ := (&structureParser{in: newLineReader(in, int64(len(text))), budget: maxText}).part(new(Envelope), "text", "plain", 0)
+		want, _, err := part.preview(in, previewRead)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, limit := range []int64{200, 300, previewFirst} {
+			got, sure, err := part.preview(in, limit)
+			if err != nil || sure && got != want {
+				t.Fatalf("%d octets of %q: %q, want %q (error %v)", limit, text, got, want, err)
+			}
+			if sure {
+				sures++
+			}
+		}
+	}
+	if sures < 1000 {
+		t.Errorf("only %d were sure", sures)
+	}
+}
+
+// TestUTF8Reader: however the text comes in, it is read as looseUTF8 reads all of it.
+func TestUTF8Reader(t *testing.T) {
+	for _, in := range []string{"", "plain", "plain, then ünïcödé", "ü", "\xe4 is no UTF-8", "cut off \xe2\x82", strings.Repeat("x", 5000) + "€" + strings.Repeat("y", 5000)} {
+		want, _, err := transform.String(looseUTF8{}, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range []io.Reader{strings.NewReader(in), iotest.OneByteReader(strings.NewReader(in)), iotest.DataErrReader(strings.NewReader(in)), iotest.HalfReader(strings.NewReader(in))} {
+			if got, err := io.ReadAll(charsetReader("utf-8", r)); string(got) != want || err != nil {
+				t.Errorf("%T of %.20q: %.40q, %v", r, in, got, err)
+			}
 		}
 	}
 }

@@ -10,7 +10,8 @@ import (
 // RFC 8970 4: a preview should have at most 200 characters.
 const (
 	previewLength = 200
-	previewRead   = 16 << 10 // octets of text looked at for it
+	previewFirst  = 1 << 10  // octets of text looked at for it, which is enough for most
+	previewRead   = 16 << 10 // and if it isn't
 	previewTries  = 3        // parts looked at
 )
 
@@ -20,17 +21,28 @@ func previewOf(r io.ReaderAt, root *Part) (string, error) {
 	var parts []*Part
 	root.previewParts(&parts)
 	for _, p := range parts {
-		var text strings.Builder
-		t := textWriter{w: &text, left: previewRead}
-		p.ownText(&t, r)
-		if t.flush(); t.err != nil {
-			return "", t.err
+		s, sure, err := p.preview(r, previewFirst)
+		if err == nil && !sure {
+			s, _, err = p.preview(r, previewRead)
 		}
-		if s := previewText(text.String()); s != "" {
-			return s, nil
+		if s != "" || err != nil {
+			return s, err
 		}
 	}
 	return "", nil
+}
+
+// preview makes the preview of a text part of at most limit octets of its text. With sure, more of them
+// would make no difference.
+func (p *Part) preview(r io.ReaderAt, limit int64) (s string, sure bool, err error) {
+	var text strings.Builder
+	t := textWriter{w: &text, left: limit}
+	p.ownText(&t, r)
+	if t.flush(); t.err != nil {
+		return "", false, t.err
+	}
+	s, sure = previewText(text.String())
+	return s, sure || t.left > 0 && p.Size() <= limit, nil
 }
 
 // previewParts collects the text parts that a reader sees first. Of alternatives,
@@ -48,25 +60,27 @@ func (p *Part) previewParts(parts *[]*Part) {
 }
 
 // previewText takes the first characters of text in one line. Quoted lines are left
-// out, unless there is nothing else.
-func previewText(text string) string {
+// out, unless there is nothing else. With sure, what follows text makes no difference.
+func previewText(text string) (s string, sure bool) {
 	text = strings.TrimPrefix(text, "\ufeff")
-	if s := joinLines(text, true); s != "" {
-		return s
+	if s, sure := joinLines(text, true); s != "" {
+		return s, sure
 	}
-	return joinLines(text, false)
+	s, _ = joinLines(text, false)
+	return s, false
 }
 
-func joinLines(text string, skipQuotes bool) string {
+func joinLines(text string, skipQuotes bool) (s string, full bool) {
 	var out strings.Builder
 	n := 0
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
+	for more := true; more; {
+		var line string
+		line, text, more = strings.Cut(text, "\n")
 		line = strings.TrimSpace(line)
 		if line == "--" { // RFC 3676 4.3: the signature follows
 			break
 		}
-		if skipQuotes && (strings.HasPrefix(line, ">") || strings.HasSuffix(line, ":") && quoteFollows(lines[i+1:])) {
+		if skipQuotes && (strings.HasPrefix(line, ">") || strings.HasSuffix(line, ":") && quoteFollows(text)) {
 			continue
 		}
 		for word := range strings.FieldsFuncSeq(line, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
@@ -81,7 +95,7 @@ func joinLines(text string, skipQuotes bool) string {
 				if n == 0 {
 					out.WriteString(string([]rune(word)[:previewLength]))
 				}
-				return out.String()
+				return out.String(), strings.Count(text, "\n") >= introLines
 			}
 			if n > 0 {
 				out.WriteByte(' ')
@@ -90,13 +104,18 @@ func joinLines(text string, skipQuotes bool) string {
 			n += length
 		}
 	}
-	return out.String()
+	return out.String(), false
 }
+
+// introLines is how far below its introduction a quote may begin.
+const introLines = 3
 
 // quoteFollows reports whether the next line with text in it is a quoted one: then the
 // line before was "On ... wrote:" in some language.
-func quoteFollows(lines []string) bool {
-	for _, line := range lines[:min(len(lines), 3)] {
+func quoteFollows(text string) bool {
+	for range introLines {
+		var line string
+		line, text, _ = strings.Cut(text, "\n")
 		if line = strings.TrimSpace(line); line != "" {
 			return strings.HasPrefix(line, ">")
 		}

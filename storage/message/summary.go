@@ -84,6 +84,7 @@ func (p *Part) Filename() string {
 // errors are those of r.
 func Summarize(r io.ReaderAt, size int64) (*Summary, error) {
 	p := &structureParser{in: newLineReader(r, size), budget: maxText}
+	defer p.in.release()
 	var s Summary
 	root, _ := p.part(&s.Envelope, "text", "plain", 0)
 	if p.in.err != nil {

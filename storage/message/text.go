@@ -19,6 +19,7 @@ type SearchText struct {
 // each kind.
 func ExtractText(r io.ReaderAt, size int64, limit int) (SearchText, error) {
 	p := &structureParser{in: newLineReader(r, size), budget: maxText}
+	defer p.in.release()
 	var e Envelope
 	root, _ := p.part(&e, "text", "plain", 0)
 	if p.in.err != nil {
