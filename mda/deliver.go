@@ -29,17 +29,7 @@ func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient)
 			r.err = a.queue(ctx, m, r.to, r.from, r.remote)
 		}
 	}
-	var group errgroup.Group
-	group.SetLimit(atOnce)
-	for _, c := range p.parcels {
-		if p.wanted(c) {
-			group.Go(func() error {
-				c.err = a.store(ctx, m, c)
-				return nil
-			})
-		}
-	}
-	group.Wait() // the errors are in the parcels
+	a.storeAll(ctx, m, slices.DeleteFunc(p.parcels, func(c *parcel) bool { return !p.wanted(c) }))
 
 	results := make([]mta.Result, len(to))
 	for i, r := range p.routes {
@@ -49,6 +39,23 @@ func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient)
 		}
 	}
 	return results
+}
+
+// storeAll stores copies side by side; the errors are in the parcels.
+func (a *Agent) storeAll(ctx context.Context, m *mta.Message, parcels []*parcel) {
+	if len(parcels) == 1 { // mostly: a goroutine would begin with a small stack and grow it
+		parcels[0].err = a.store(ctx, m, parcels[0])
+		return
+	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for _, c := range parcels {
+		group.Go(func() error {
+			c.err = a.store(ctx, m, c)
+			return nil
+		})
+	}
+	group.Wait()
 }
 
 // store delivers the copy of one account.

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"slices"
 )
 
 // A chunk in the index is one blob: a version, a checksum of the rest, then the
@@ -19,6 +20,7 @@ var errBlob = errors.New("damaged row in the index")
 func (c *chunk) appendBlob(b []byte) []byte {
 	le := binary.LittleEndian
 	start := len(b)
+	b = slices.Grow(b, blobHead+len(c.recs)*blobRec+len(c.bases))
 	b = append(b, blobVersion, 0, 0, 0, 0)
 	b = le.AppendUint32(b, uint32(len(c.recs)))
 	from := uint32(0)

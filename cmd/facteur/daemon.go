@@ -104,6 +104,7 @@ func (c *Config) certConfig(log *slog.Logger, deps Deps) (cert.Config, error) {
 // Run serves until ctx ends, then finishes what is under way and closes everything.
 // It returns nil when it ended because of ctx.
 func (d *Daemon) Run(ctx context.Context) error {
+	defer roomyHeap()()
 	group, ctx := errgroup.WithContext(ctx)
 	run := func(name string, f func(context.Context) error) {
 		group.Go(func() error {
