@@ -88,6 +88,10 @@ func (c *Client) Rebuild(ctx context.Context, q Name) (None, error) {
 func (c *Client) Verify(ctx context.Context, q Name) ([]Problem, error) {
 	return ask[[]Problem](ctx, c, "Verify", q)
 }
+func (c *Client) Backup(ctx context.Context, q None) (Copy, error) {
+	return ask[Copy](ctx, c, "Backup", q)
+}
+
 func (c *Client) Certificates(ctx context.Context, q None) ([]Certificate, error) {
 	return ask[[]Certificate](ctx, c, "Certificates", q)
 }

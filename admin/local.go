@@ -6,6 +6,9 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"facteur/auth"
@@ -36,6 +39,23 @@ func (l *Local) Status(context.Context, None) (Status, error) { return l.Info, n
 // Explain implements Service.
 func (l *Local) Explain(ctx context.Context, q Name) ([]Event, error) {
 	return l.Journal.Find(ctx, q.Name)
+}
+
+// Backup implements Service: server.db is copied into the data folder itself, since a confined server writes nowhere
+// else. A copy of a database made while it is written may hold half of a change; all other files may be copied at any time.
+func (l *Local) Backup(ctx context.Context, _ None) (Copy, error) {
+	path := filepath.Join(l.Info.Data, "backup", "server.db")
+	unfinished := path + ".new"
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return Copy{}, err
+	}
+	if err := os.Remove(unfinished); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Copy{}, err
+	}
+	if err := l.Directory.Backup(ctx, unfinished); err != nil {
+		return Copy{}, err
+	}
+	return Copy{path}, os.Rename(unfinished, path)
 }
 
 // Certificates implements Service.

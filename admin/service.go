@@ -45,6 +45,7 @@ type Service interface {
 	Rebuild(context.Context, Name) (None, error)
 	Verify(context.Context, Name) ([]Problem, error)
 
+	Backup(context.Context, None) (Copy, error)
 	Certificates(context.Context, None) ([]Certificate, error)
 	Explain(context.Context, Name) ([]Event, error)
 	Status(context.Context, None) (Status, error)
@@ -212,6 +213,11 @@ type Problem struct {
 	Path    string `json:"path,omitempty"`
 	Message string `json:"message,omitempty"` // of the queue
 	What    string `json:"what"`
+}
+
+// Copy is a file that was written.
+type Copy struct {
+	Path string `json:"path"`
 }
 
 // Certificate is one that the server shows.

@@ -115,6 +115,7 @@ func methods(s Service) map[string]method {
 		"Mailboxes":         typed(s.Mailboxes),
 		"Rebuild":           typed(s.Rebuild),
 		"Verify":            typed(s.Verify),
+		"Backup":            typed(s.Backup),
 		"Certificates":      typed(s.Certificates),
 		"Explain":           typed(s.Explain),
 		"Status":            typed(s.Status),

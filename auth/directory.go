@@ -168,6 +168,11 @@ func (d *Directory) sweep(ctx context.Context) {
 	}
 }
 
+// Backup writes a consistent copy of server.db to path, which must not exist, while everything goes on.
+func (d *Directory) Backup(ctx context.Context, path string) error {
+	return wrap(d.db.Backup(ctx, path), "copy the accounts to %s", path)
+}
+
 // Close writes down what logins left and closes the database.
 func (d *Directory) Close() error {
 	return errors.Join(d.notes.flush(context.Background(), d.db, d.cfg.Now()), d.db.Close())

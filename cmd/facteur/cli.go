@@ -132,7 +132,7 @@ func (c *cli) root() *cobra.Command {
 	}
 	group("run", c.serveCommand(), c.demoCommand(), c.quickstartCommand(), c.configCommand())
 	group("manage", c.accountCommand(), c.appPasswordCommand(), c.domainCommand(), c.aliasCommand(),
-		c.dkimCommand(), c.queueCommand(), c.mailboxCommand())
+		c.dkimCommand(), c.queueCommand(), c.mailboxCommand(), c.backupCommand())
 	group("look", c.verifyCommand(), c.explainCommand(), c.checkCommand(), c.mxCommand(), c.sendCommand(),
 		c.tlsCommand(), c.versionCommand())
 	root.AddCommand(exitCodesTopic())

@@ -95,6 +95,23 @@ func (c *cli) verify(use, short string, check cobra.PositionalArgs) *cobra.Comma
 	}
 }
 
+func (c *cli) backupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup", Short: "Copy the accounts' database to where a backup may take it from", Args: args(cobra.NoArgs),
+		Long: `Writes DATA/backup/server.db, a consistent copy of the accounts, domains, aliases and password hashes. Everything
+else in the data folder may be copied at any time by any tool: docs/operating.md has the commands.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				written, err := s.Backup(ctx, admin.None{})
+				if err != nil {
+					return err
+				}
+				return c.show(written, func(w io.Writer) { fmt.Fprintf(w, "wrote %s; now copy the data folder\n", written.Path) })
+			})
+		},
+	}
+}
+
 func (c *cli) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain MESSAGE-ID", Short: "Tell what became of a message, in or out", Args: args(cobra.ExactArgs(1)),

@@ -120,6 +120,23 @@ func TestQuickstartMakesAllThatServeNeeds(t *testing.T) {
 	facteur(t, exitUsage, "quickstart", "nobody")
 }
 
+// What "backup" wrote is enough to have the accounts again, and a second backup replaces the first.
+func TestBackupBringsTheAccountsBack(t *testing.T) {
+	data, again := t.TempDir(), t.TempDir()
+	facteur(t, exitOK, "--data", data, "domain", "add", "example.org")
+	facteur(t, exitOK, "--data", data, "backup")
+	facteur(t, exitOK, "--data", data, "account", "add", "ann@example.org")
+	if out := facteur(t, exitOK, "--data", data, "backup"); !strings.Contains(out, filepath.Join(data, "backup", "server.db")) {
+		t.Errorf("backup: %s", out)
+	}
+	if err := os.Rename(filepath.Join(data, "backup", "server.db"), filepath.Join(again, "server.db")); err != nil {
+		t.Fatal(err)
+	}
+	if out := facteur(t, exitOK, "--data", again, "account", "list"); !strings.Contains(out, "ann@example.org") {
+		t.Errorf("accounts: %s", out)
+	}
+}
+
 // serve as root binds its ports, and is then somebody else, who owns the data.
 func TestServeGivesUpRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
