@@ -386,7 +386,16 @@ func TestPHC(t *testing.T) {
 	h := newHasher(cheap)
 	good, err := h.hash(t.Context(), "x")
 	must(t, err)
-	if ok, stale, err := h.verify(t.Context(), "x", good); !ok || stale || err != nil {
+	known := false
+	remembered := func() bool { return known }
+	if ok, stale, err := h.verify(t.Context(), "x", good, remembered); !ok || stale || err != nil {
+		t.Fatal(ok, stale, err)
+	}
+	if ok, _, err := h.verify(t.Context(), "y", good, remembered); ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	known = true // while we waited for our turn: nothing is hashed again
+	if ok, stale, err := h.verify(t.Context(), "y", good, remembered); !ok || stale || err != nil {
 		t.Fatal(ok, stale, err)
 	}
 	for _, bad := range []string{
@@ -394,7 +403,7 @@ func TestPHC(t *testing.T) {
 		"$argon2id$v=19$m=99999999,t=1,p=1$AAAA$AAAAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAA$AAAAAAAAAAAAAAAAAAAAAAAA",
 		"$argon2id$v=19$m=64,t=1,p=1$AAAA$", "$argon2id$v=19$m=64,t=1,p=1$!$AAAAAAAAAAAAAAAAAAAAAAAA",
 	} {
-		if _, _, err := h.verify(t.Context(), "x", bad); err == nil {
+		if _, _, err := h.verify(t.Context(), "x", bad, remembered); err == nil {
 			t.Errorf("%q was taken", bad)
 		}
 	}

@@ -50,36 +50,43 @@ func newHasher(cost HashCost) *hasher {
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, hashSaltLen)
 	rand.Read(salt)
-	key, err := h.key(ctx, h.cost, password, salt, hashKeyLen)
+	release, err := h.turn(ctx)
 	if err != nil {
 		return "", err
 	}
-	return phc(h.cost, salt, key), nil
+	defer release()
+	return phc(h.cost, salt, argon2.IDKey([]byte(password), salt, h.cost.Time, h.cost.MemoryKiB, h.cost.Threads, hashKeyLen)), nil
 }
 
 // verify compares a password with a PHC string. stale means that it matches, but that the
-// hash was made with other costs than ours.
-func (h *hasher) verify(ctx context.Context, password, encoded string) (ok, stale bool, err error) {
+// hash was made with other costs than ours. known is asked when our turn has come: whether
+// somebody who logged in at the same moment has found the password right meanwhile.
+func (h *hasher) verify(ctx context.Context, password, encoded string, known func() bool) (ok, stale bool, err error) {
 	cost, salt, want, err := parsePHC(encoded)
 	if err != nil {
 		return false, false, err
 	}
-	got, err := h.key(ctx, cost, password, salt, uint32(len(want)))
+	release, err := h.turn(ctx)
 	if err != nil {
 		return false, false, err
 	}
+	defer release()
+	if known() {
+		return true, false, nil
+	}
+	got := argon2.IDKey([]byte(password), salt, cost.Time, cost.MemoryKiB, cost.Threads, uint32(len(want)))
 	ok = subtle.ConstantTimeCompare(got, want) == 1
 	return ok, ok && cost != h.cost, nil
 }
 
-func (h *hasher) key(ctx context.Context, c HashCost, password string, salt []byte, n uint32) ([]byte, error) {
+// turn waits until fewer hashes than processors are under way.
+func (h *hasher) turn(ctx context.Context) (release func(), err error) {
 	select {
 	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
+		return func() { <-h.slots }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	return argon2.IDKey([]byte(password), salt, c.Time, c.MemoryKiB, c.Threads, n), nil
 }
 
 func phc(c HashCost, salt, key []byte) string {

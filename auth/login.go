@@ -38,11 +38,12 @@ func (d *Directory) checkPassword(ctx context.Context, s *snapshot, acct *accoun
 		if app := acct.findApp(secret); app != nil && usable && app.allows(service) && !app.expired(d.cfg.Now()) {
 			return app, nil
 		}
-		if usable && d.recent.has(acct, secret, d.cfg.Now()) {
-			return nil, nil
-		}
 	}
-	ok, stale, err := d.hash.verify(ctx, secret, encoded)
+	known := func() bool { return usable && d.recent.has(acct, secret, d.cfg.Now()) }
+	if known() {
+		return nil, nil
+	}
+	ok, stale, err := d.hash.verify(ctx, secret, encoded, known)
 	if err != nil {
 		return nil, fmt.Errorf("check password: %w", err)
 	}

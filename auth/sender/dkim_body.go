@@ -171,8 +171,8 @@ func (q *wspSqueezer) write(p []byte) {
 			i++
 		default:
 			end := i + 1
-			for end < len(p) && p[end] > ' ' {
-				end++
+			for end < len(p) && (p[end] > ' ' || p[end] == ' ' && end+1 < len(p) && p[end+1] > ' ') {
+				end++ // a single blank between words stays
 			}
 			buf = q.text(buf, p[i:end])
 			i = end

@@ -16,11 +16,13 @@
 // pass; an expired signature is "fail"; a key in testing mode (t=y) counts like any other and is
 // reported. ARC is never sealed and only used to set a policy aside for a sealer that the owner trusts.
 //
-// The verifier is our own where libraries are quadratic or read records too generously; go-msgauth makes
-// our signatures, from header fields that are already unfolded.
+// Verifier and signer are our own: libraries are quadratic in places, read records too generously, or hash
+// the body once for each key. The tests let go-msgauth check what we sign.
 //
-// BUGS: DMARC reports are not sent. The DKIM-Signature fields that go-msgauth writes have their h= on one
-// line of up to 950 octets.
+// An RSA-2048 signature is most of what sending a message costs: 0.8 ms of processor time with Go's
+// constant-time arithmetic, against 0.6 ms in OpenSSL, or 0.26 ms where that has AVX-512's IFMA.
+//
+// BUGS: DMARC reports are not sent.
 //
 // RFC 7208 (SPF), 6376 8301 8463 (DKIM), 9989 (DMARC), 8617 (ARC, verified and never sealed), 8601
 // and 6008 (Authentication-Results), 8616 (internationalized mail).
