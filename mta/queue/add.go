@@ -3,6 +3,7 @@ package queue
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"fmt"
 
 	"facteur/mta"
@@ -117,17 +118,19 @@ type job struct {
 	to       []mta.Recipient
 	attempts int
 	warned   bool
+	lost     bool // the message's octets are gone
 }
 
 // fetch reads what a job needs for a try. ok is false when there is nothing to do any
 // more: the job has gone, is held, or is not due.
 func (q *Queue) fetch(ctx context.Context, j *job) (ok bool, err error) {
 	var id, recipients, metaText string
-	var held, arrived, size, header, next int64
+	var held, arrived, size, next int64
+	var header sql.NullInt64
 	var prefix, data []byte
 	rows, err := q.db.Query(ctx, `
 		SELECT j.message, j.next, j.attempts, j.held, j.warned, j.recipients, m.id, m.arrived, m.size, m.meta, b.header, b.prefix, b.data
-		FROM job j JOIN message m ON m.num = j.message JOIN body b ON b.message = j.message WHERE j.num = ?`, j.num)
+		FROM job j JOIN message m ON m.num = j.message LEFT JOIN body b ON b.message = j.message WHERE j.num = ?`, j.num)
 	if err != nil {
 		return false, err
 	}
@@ -153,6 +156,9 @@ func (q *Queue) fetch(ctx context.Context, j *job) (ok bool, err error) {
 		j.msg.Body = mta.BodyBytes(data)
 		return true, nil
 	}
-	j.msg.Body, err = q.spool.open(j.id, size-int64(len(prefix)), header)
+	if !header.Valid {
+		return false, errLost
+	}
+	j.msg.Body, err = q.spool.open(j.id, size-int64(len(prefix)), header.Int64)
 	return err == nil, err
 }

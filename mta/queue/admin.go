@@ -155,7 +155,7 @@ func (q *Queue) Show(ctx context.Context, id mta.ID) (*Record, error) {
 // down. It returns how many there are; held ones stay held.
 func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 	now := q.cfg.Now()
-	n, err := q.change(f, "retry", func(tx *sqlite.Tx, num, _ int64) error { return setNext(num, micros(now))(tx) })
+	n, err := q.change(f, "retry", func(tx *sqlite.Tx, t target) error { return setNext(t.job, micros(now))(tx) })
 	q.mu.Lock()
 	for _, l := range q.sched.lanes {
 		if f.Dest == "" || l.key == f.Dest {
@@ -170,8 +170,8 @@ func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 // Hold keeps the chosen jobs from being tried until Release. A try that is under way
 // runs to its end.
 func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
-	return q.change(f, "held", func(tx *sqlite.Tx, num, _ int64) error {
-		_, err := tx.Exec("UPDATE job SET held = 1 WHERE num = ?", num)
+	return q.change(f, "held", func(tx *sqlite.Tx, t target) error {
+		_, err := tx.Exec("UPDATE job SET held = 1 WHERE num = ?", t.job)
 		return err
 	})
 }
@@ -179,8 +179,8 @@ func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
 // Release undoes Hold; what is released is due now.
 func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
 	now := q.cfg.Now()
-	n, err := q.change(f, "released", func(tx *sqlite.Tx, num, _ int64) error {
-		_, err := tx.Exec("UPDATE job SET held = 0, next = ? WHERE num = ? AND held = 1", micros(now), num)
+	n, err := q.change(f, "released", func(tx *sqlite.Tx, t target) error {
+		_, err := tx.Exec("UPDATE job SET held = 0, next = ? WHERE num = ? AND held = 1", micros(now), t.job)
 		return err
 	})
 	q.mu.Lock()
@@ -193,13 +193,27 @@ func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
 // still deliver.
 func (q *Queue) Drop(ctx context.Context, f Filter) (int, error) {
 	now := micros(q.cfg.Now())
-	return q.change(f, "dropped", func(tx *sqlite.Tx, num, message int64) error {
-		if _, err := tx.Exec("DELETE FROM job WHERE num = ?", num); err != nil {
+	var ended []mta.ID
+	n, err := q.change(f, "dropped", func(tx *sqlite.Tx, t target) error {
+		if _, err := tx.Exec("DELETE FROM job WHERE num = ?", t.job); err != nil {
 			return err
 		}
-		_, err := endMessage(tx, message, now) // a spool file is swept by the next Open
+		last, err := endMessage(tx, t.message, now)
+		if last {
+			ended = append(ended, t.id)
+		}
 		return err
 	})
+	if err != nil {
+		return n, err
+	}
+	for _, id := range ended {
+		q.spool.discard(id)
+	}
+	if err := q.spool.clean(); err != nil {
+		q.cfg.Log.Warn("spool files of dropped messages not removed", "error", err)
+	}
+	return n, nil
 }
 
 // rewind makes Run read again what is due from now on. Callers hold q.mu.
@@ -210,22 +224,25 @@ func (q *Queue) rewind(now time.Time) {
 	q.poke()
 }
 
+// target is a job that an operator has chosen.
+type target struct {
+	job, message int64
+	id           mta.ID
+	dest         string
+}
+
 // change applies one change to each chosen job and records it.
-func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, job, message int64) error) (int, error) {
-	type target struct {
-		num, message int64
-		dest         string
-	}
+func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, t target) error) (int, error) {
 	var targets []target
 	err := q.commit.do(func(tx *sqlite.Tx) error {
 		targets = targets[:0]
-		rows, err := tx.Query("SELECT j.num, j.message, j.dest"+chosen, f.args()...)
+		rows, err := tx.Query("SELECT j.num, j.message, m.id, j.dest"+chosen, f.args()...)
 		if err != nil {
 			return err
 		}
 		for rows.Next() {
 			var t target
-			if err := rows.Scan(&t.num, &t.message, &t.dest); err != nil {
+			if err := rows.Scan(&t.job, &t.message, &t.id, &t.dest); err != nil {
 				rows.Close()
 				return err
 			}
@@ -236,7 +253,7 @@ func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, job, mess
 		}
 		at := micros(q.cfg.Now())
 		for _, t := range targets {
-			if err := apply(tx, t.num, t.message); err != nil {
+			if err := apply(tx, t); err != nil {
 				return err
 			}
 			if _, err := tx.Exec("INSERT INTO event (message, at, data) VALUES (?, ?, ?)", t.message, at, encode(Event{Dest: t.dest, Did: did})); err != nil {
@@ -253,7 +270,7 @@ func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, job, mess
 	defer q.mu.Unlock()
 	for _, t := range targets {
 		if l := q.sched.lanes[t.dest]; l != nil {
-			q.forget(l, t.num)
+			q.forget(l, t.job)
 		}
 	}
 	return len(targets), nil

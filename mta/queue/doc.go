@@ -19,7 +19,7 @@
 //  5. A destination learns from its own results only. The one thing destinations
 //     share is MaxActive, and a destination that can't be reached takes one place of it.
 //  6. All changes of queue.db go through committer, which shares transactions.
-//  7. A file is never removed on a message's way, only by Run's housekeeping and Open.
+//  7. A file is never removed on a message's way, only by Run's housekeeping, Drop and Open.
 //
 // Bodies up to 1 MiB stand in queue.db: one sync then covers a message whole, and
 // nothing has to be removed later. Measured with 10 KiB messages on two cores (BenchmarkAdd
@@ -29,7 +29,6 @@
 // RFC 5321 4.5.4.1 (retries), 3461, 3464, 6522, 6533 (DSN), 3463 (status codes),
 // 3834 (Auto-Submitted), 4865 (FUTURERELEASE).
 //
-// BUGS: a DSN that can't be written, since the original can't be read, is only logged. Drop leaves a large
-// message's spool file until the next Open. A schedule counts tries of a whole job, so
+// BUGS: a schedule counts tries of a whole job, so
 // one slow recipient of several at one destination sets the pace of all of them.
 package queue

@@ -14,6 +14,7 @@ import (
 // report is what a delivery status notification tells (RFC 3464).
 type report struct {
 	original *mta.Message
+	lost     bool // the original's octets can't be read: nothing of it is returned
 	fates    []Fate
 	now      time.Time
 	giveUp   time.Time // when a delayed message would be returned
@@ -35,7 +36,9 @@ func (q *Queue) compose(ctx context.Context, r report) (*mta.Message, error) {
 	r.id, r.hostname, r.postmaster = mta.NewID(), q.cfg.Hostname, q.cfg.Postmaster
 	octets, err := r.bytes()
 	if err != nil {
-		return nil, fmt.Errorf("write DSN: %w", err)
+		q.cfg.Log.Error("original not readable, DSN goes out without it", "id", r.original.ID, "error", err)
+		r.lost = true
+		octets, _ = r.bytes() // reads nothing now
 	}
 	m := &mta.Message{ID: r.id, Arrived: r.now, Body: mta.BodyBytes(octets)}
 	m.Env = mta.Envelope{
@@ -72,9 +75,13 @@ func (r *report) has(actions ...Action) bool {
 // bytes writes the notification: header, text for people, fields for programs, the
 // original (RFC 6522 3).
 func (r *report) bytes() ([]byte, error) {
-	returned, kind, err := r.returned()
-	if err != nil {
-		return nil, err
+	var returned []byte
+	var kind string
+	if !r.lost {
+		var err error
+		if returned, kind, err = r.returned(); err != nil {
+			return nil, err
+		}
 	}
 	status := "message/delivery-status"
 	if r.utf8() {
@@ -97,7 +104,9 @@ func (r *report) bytes() ([]byte, error) {
 	}
 	part("text/plain; charset=utf-8", []byte(r.text()))
 	part(status, []byte(r.fields()))
-	part(kind, returned)
+	if !r.lost {
+		part(kind, returned) // RFC 6522 3 leaves the choice
+	}
 	fmt.Fprintf(&b, "--%s--\r\n", boundary)
 	return b.Bytes(), nil
 }
@@ -134,7 +143,7 @@ func (r *report) subject() string {
 // originalMessageID is the original's Message-ID when it looks like one.
 func (r *report) originalMessageID() string {
 	header, err := r.original.Body.Header()
-	if err != nil {
+	if err != nil || r.lost {
 		return ""
 	}
 	for line := range strings.SplitSeq(strings.ReplaceAll(string(header), "\r\n ", " "), "\r\n") {

@@ -39,7 +39,11 @@ func (r *report) text() string {
 		line("")
 	}
 	line("Your message arrived here on %s.", r.original.Arrived.Format("Monday, 2 January 2006 15:04:05 -0700"))
-	line("The technical details follow, then your message or its header.")
+	if r.lost {
+		line("The technical details follow. Of your message itself nothing can be returned.")
+	} else {
+		line("The technical details follow, then your message or its header.")
+	}
 	if help := r.postmaster.String(); help != "" {
 		line("If you need help, write to %s.", help)
 	}
@@ -107,6 +111,8 @@ func advice(status string, f Fate) string {
 		return known["7.1"]
 	case f.Remote != "":
 		return "The other server refuses the message for good. Its answer:"
+	case rest == "3.0":
+		return "The message was lost before it could be sent, which should never happen. Send it again, and tell the owner of this server."
 	}
 	return "The message can't be delivered."
 }

@@ -66,9 +66,24 @@ func syncFile(name string) error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// errLost: the octets of a message are gone, and will not come back.
+var errLost = errors.New("the message's octets are gone")
+
+// open opens a kept body. A file that is missing from the folder, or too short, gives errLost.
 func (s *spool) open(id mta.ID, size, header int64) (*mta.Body, error) {
 	f, err := os.Open(filepath.Join(s.dir, string(id)))
 	if err != nil {
+		if _, there := os.Stat(s.dir); there == nil && errors.Is(err, fs.ErrNotExist) {
+			err = fmt.Errorf("%w: %w", errLost, err)
+		}
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() < size {
+		err = fmt.Errorf("%w: %s has %d octets of %d", errLost, f.Name(), info.Size(), size)
+	}
+	if err != nil {
+		f.Close()
 		return nil, fmt.Errorf("spool: %w", err)
 	}
 	return mta.BodyFile(f, size, header, false), nil

@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,8 +21,7 @@ func (q *Queue) try(ctx context.Context, j *job, l *lane) {
 	if j.msg == nil {
 		ok, err := q.fetch(ctx, j)
 		if err != nil && ctx.Err() == nil {
-			q.cfg.Log.Error("queued message not readable, left for later", "id", j.id, "job", j.num, "error", err)
-			q.postpone(j)
+			q.unreadable(ctx, j, err)
 		}
 		if !ok {
 			return
@@ -130,11 +130,31 @@ func (q *Queue) logResults(j *job, v *verdict) {
 			q.cfg.Log.Info("message delivered", args...)
 		}
 	}
-	if v.notice != nil {
+	if v.notice != nil && !v.gone {
 		q.cfg.Log.Info("sender notified", "id", j.id, "notice", v.notice.m.ID, "to", v.notice.m.Env.To[0].Address.String())
 	} else if v.silent {
 		q.cfg.Log.Warn("bounce of a bounce dropped", "id", j.id)
 	}
+}
+
+// unreadable decides about a job whose message can't be read. For octets that are gone its recipients fail,
+// and the sender hears of it. Other errors may pass, such as too many open files or a disk that is away: the job
+// is put off, until the message's time is over.
+func (q *Queue) unreadable(ctx context.Context, j *job, err error) {
+	now := q.cfg.Now()
+	if j.msg == nil || !errors.Is(err, errLost) && !q.scheduleOf(j).expired(j.msg, now) {
+		q.cfg.Log.Error("queued message not readable, left for later", "id", j.id, "job", j.num, "error", err)
+		q.postpone(j)
+		return
+	}
+	q.cfg.Log.Error("queued message lost, its sender is told", "id", j.id, "job", j.num, "error", err)
+	j.msg.Body, j.lost = mta.BodyBytes(nil), true
+	reply := &mta.Reply{Code: 554, Enhanced: [3]int{5, 3, 0}, Text: "The message was lost on this server's disk", Err: err}
+	var results []mta.Result
+	for _, to := range j.to {
+		results = append(results, mta.Result{To: to, Err: reply, At: now})
+	}
+	q.finish(ctx, j, results)
 }
 
 // postpone puts a job that can't be read off by an hour.

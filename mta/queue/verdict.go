@@ -55,11 +55,8 @@ type verdict struct {
 // judge turns results into fates, decides about another try, and writes the DSN.
 func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdict {
 	now := q.cfg.Now()
-	schedule := q.cfg.Schedule
-	if r := q.route(j.to[0]); r.Schedule != nil {
-		schedule = r.Schedule.or(schedule)
-	}
-	v := &verdict{j: j, now: now, tries: j.attempts + 1, warned: j.warned, spooled: j.msg.Body.Path() != ""}
+	schedule := q.scheduleOf(j)
+	v := &verdict{j: j, now: now, tries: j.attempts + 1, warned: j.warned, spooled: j.lost || j.msg.Body.Path() != ""}
 	expired, late := schedule.expired(j.msg, now), schedule.late(j.msg, now)
 	for _, r := range results {
 		f := fateOf(r)
@@ -81,6 +78,14 @@ func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdic
 	}
 	q.notify(ctx, v, late && !j.warned && ctx.Err() == nil, since(j.msg).Add(schedule.GiveUp))
 	return v
+}
+
+// scheduleOf is the schedule of a job's destination.
+func (q *Queue) scheduleOf(j *job) Schedule {
+	if r := q.route(j.to[0]); r.Schedule != nil {
+		return r.Schedule.or(q.cfg.Schedule)
+	}
+	return q.cfg.Schedule
 }
 
 func fateOf(r mta.Result) Fate {
@@ -141,7 +146,7 @@ func (q *Queue) notify(ctx context.Context, v *verdict, late bool, giveUp time.T
 		v.silent = true // RFC 5321 6.1: never answer the null reverse-path
 		return
 	}
-	m, err := q.compose(ctx, report{original: v.j.msg, fates: told, now: v.now, giveUp: giveUp})
+	m, err := q.compose(ctx, report{original: v.j.msg, lost: v.j.lost, fates: told, now: v.now, giveUp: giveUp})
 	if err == nil {
 		v.notice, err = q.enter(m)
 	}
