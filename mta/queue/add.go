@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"facteur/mta"
 	"facteur/storage/sqlite"
@@ -119,6 +120,9 @@ type job struct {
 	attempts int
 	warned   bool
 	lost     bool // the message's octets are gone
+
+	patience *time.Timer // of a delivery under way: overdue
+	slow     bool        // it has a place of MaxSlow
 }
 
 // fetch reads what a job needs for a try. ok is false when there is nothing to do any

@@ -45,6 +45,7 @@ type Config struct {
 	Limits func(ctx context.Context, account string) Limits
 
 	MaxActive    int           // deliveries at a time: 200
+	MaxSlow      int           // besides, deliveries that take long: 4 times MaxActive
 	MaxPerLane   int           // to one destination: 20
 	MaxPause     time.Duration // between deliveries to a destination that wants us slower: 30 s
 	Memory       int64         // octets of messages kept in memory until their first try: 64 MiB
@@ -145,6 +146,7 @@ func (cfg *Config) setDefaults() {
 		}
 	}
 	def(&cfg.MaxActive, 200)
+	def(&cfg.MaxSlow, 4*cfg.MaxActive)
 	def(&cfg.MaxPerLane, 20)
 	if cfg.Memory == 0 {
 		cfg.Memory = 64 << 20

@@ -17,7 +17,8 @@
 //  4. Nothing sleeps for a message: jobs wait in the database, a lane's first few in
 //     memory, and Run has one timer.
 //  5. A destination learns from its own results only. The one thing destinations
-//     share is MaxActive, and a destination that can't be reached takes one place of it.
+//     share is MaxActive: one that can't be reached takes one place of it, and one that is slow takes its
+//     place for slowAfter only.
 //  6. All changes of queue.db go through committer, which shares transactions.
 //  7. A file is never removed on a message's way, only by Run's housekeeping, Drop and Open.
 //

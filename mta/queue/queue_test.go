@@ -273,6 +273,69 @@ func TestFailingDestinationDelaysNobody(t *testing.T) {
 	})
 }
 
+// tarpit answers after half an hour, which is how long a peer may take that uses each of RFC 5321's timeouts, or
+// when ctx ends.
+type tarpit struct {
+	mu        sync.Mutex
+	now, most int
+}
+
+func (p *tarpit) Deliver(ctx context.Context, _ *mta.Message, to []mta.Recipient) []mta.Result {
+	p.count(1)
+	defer p.count(-1)
+	select {
+	case <-ctx.Done():
+	case <-time.After(30 * time.Minute):
+	}
+	out := make([]mta.Result, len(to))
+	for i, r := range to {
+		out[i] = mta.Result{To: r, RemoteMTA: "mx.test", Err: mta.NewReply(451, [3]int{4, 4, 2}, "timed out")}
+	}
+	return out
+}
+
+func (p *tarpit) count(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.now += n
+	p.most = max(p.most, p.now)
+}
+
+// TestTarpitsDelayAHealthyDestinationForSeconds: 300 destinations that hang are more than MaxActive. Where they
+// are more than MaxSlow too, what is open at a time stays bounded.
+func TestTarpitsDelayAHealthyDestinationForSeconds(t *testing.T) {
+	for _, tt := range []struct {
+		maxActive, most int
+		within          time.Duration
+	}{{200, 300, slowAfter}, {20, 100, 2 * time.Hour}} {
+		t.Run(fmt.Sprint(tt.maxActive), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				slow, good := &tarpit{}, &peer{}
+				cfg := testConfig(t, map[string]Transport{"good.test": good, "*": slow})
+				cfg.MaxActive, cfg.StopPatience, cfg.Log = tt.maxActive, time.Second, nil
+				q := open(t, t.TempDir(), cfg)
+				defer running(t, q)()
+				synctest.Wait()
+				start := time.Now()
+				for i := range 300 {
+					add(t, q, newMail("a@home.test", fmt.Sprintf("u@tar%d.test", i)))
+				}
+				add(t, q, newMail("a@home.test", "b@good.test"))
+				time.Sleep(tt.within)
+				synctest.Wait()
+				if calls := good.seen(); len(calls) != 1 || calls[0].at.Sub(start) > tt.within {
+					t.Errorf("the good destination got %+v after %v", calls, time.Since(start))
+				}
+				slow.mu.Lock()
+				defer slow.mu.Unlock()
+				if slow.most != tt.most {
+					t.Errorf("%d deliveries at a time", slow.most)
+				}
+			})
+		})
+	}
+}
+
 func TestPartialResultsKeepOnlyTheOpenRecipients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &peer{}

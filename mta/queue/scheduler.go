@@ -17,7 +17,7 @@ const maxLoaded = 10000
 //  2. A job is tried by one goroutine at a time: only who takes it from waiting
 //     tries it, and it stays in jobs until its result is durable.
 //
-// A goroutine lives as long as a delivery; nothing sleeps for a message.
+// A goroutine lives as long as a delivery, and so does a timer; nothing sleeps for a message.
 type scheduler struct {
 	lastMessage, lastJob atomic.Int64
 
@@ -26,8 +26,9 @@ type scheduler struct {
 	ready  []*lane        // may be able to start something; served in turn
 	paused map[*lane]bool // wait for their notBefore
 	hungry map[*lane]bool // more is set and nothing waits
-	active int
-	loaded int // waiting, all lanes
+	active int            // deliveries under way, those in slow not counted
+	slow   int            // deliveries under way for longer than slowAfter
+	loaded int            // waiting, all lanes
 	kept   int64
 	cursor cursor
 
@@ -163,9 +164,34 @@ func (q *Queue) dispatch(now time.Time) {
 		l.active++
 		s.active++
 		s.loaded--
+		j.patience = time.AfterFunc(slowAfter, func() { q.overdue(j) })
 		s.workers.Go(func() { q.try(s.ctx, j, l) })
 		s.offer(l)
 	}
+}
+
+// slowAfter is how long a delivery takes a place of MaxActive. Most take less than a second. One that takes longer
+// has met a peer that is slow or hangs, for half an hour at the worst (RFC 5321 4.5.3.2), and goes on in a
+// place of MaxSlow, so that hundreds of such peers don't keep the others waiting.
+const slowAfter = 5 * time.Second
+
+// overdue moves a delivery that takes long to the slow ones, when there is a place, and starts what that makes
+// room for.
+func (q *Queue) overdue(j *job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := &q.sched
+	if s.jobs[j.num] != j {
+		return // it has just ended
+	}
+	if s.slow >= q.cfg.MaxSlow {
+		j.patience.Reset(slowAfter)
+		return
+	}
+	j.slow = true
+	s.active--
+	s.slow++
+	q.dispatch(q.cfg.Now())
 }
 
 // finished takes a tried job off its lane and starts what its end makes room for.
@@ -176,7 +202,12 @@ func (q *Queue) finished(j *job, l *lane, kept int64) {
 	s := &q.sched
 	delete(s.jobs, j.num)
 	s.kept -= kept
-	s.active--
+	j.patience.Stop()
+	if j.slow {
+		s.slow--
+	} else {
+		s.active--
+	}
 	l.active--
 	l.used = now
 	s.offer(l)

@@ -39,7 +39,7 @@ func (s *Stats) count(v *verdict) {
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	q.mu.Lock()
 	s := q.sched.stats
-	s.Active, s.Waiting = q.sched.active, q.sched.loaded
+	s.Active, s.Waiting = q.sched.active+q.sched.slow, q.sched.loaded
 	q.mu.Unlock()
 	var oldest int64
 	if err := q.db.QueryRow(ctx, "SELECT count(*) FROM job").Scan(&s.Jobs); err != nil {
