@@ -58,6 +58,8 @@ type trial struct {
 	log string
 	rnd *rand.Rand
 	cmd *exec.Cmd
+	// config is the file for "facteur serve"; empty: the server is the demo.
+	config string
 }
 
 // start starts the server and waits until it serves.
@@ -74,9 +76,8 @@ func (t *trial) start(ctx context.Context) error {
 	}
 	deadline := time.Now().Add(60 * time.Second)
 	for {
-		c, err := net.Dial("tcp", t.addr(demoPorts.imap))
+		err := t.greeted()
 		if err == nil {
-			c.Close()
 			return nil
 		}
 		if time.Now().After(deadline) {
@@ -87,8 +88,24 @@ func (t *trial) start(ctx context.Context) error {
 	}
 }
 
+// greeted waits for IMAP's greeting: before it the ports are open, and the demo may have no accounts yet.
+func (t *trial) greeted() error {
+	c, err := net.Dial("tcp", t.addr(demoPorts.imap))
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(60 * time.Second))
+	_, err = c.Read(make([]byte, 1))
+	return err
+}
+
 func (t *trial) serverCommand(ctx context.Context, at site) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, t.opt.facteur, "demo", "--dir", t.dir, "--shift", fmt.Sprint(at.shift), "--plain-auth", "--check-senders=false")
+	args := []string{"demo", "--dir", t.dir, "--shift", fmt.Sprint(at.shift), "--plain-auth", "--check-senders=false"}
+	if t.config != "" {
+		args = []string{"serve", "--config", t.config}
+	}
+	cmd := exec.CommandContext(ctx, t.opt.facteur, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return cmd
 }
