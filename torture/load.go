@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,7 +30,10 @@ func newLoad(at site) *load { return &load{site: at, ledger: newLedger(at)} }
 // run runs all workers until ctx ends.
 func (l *load) run(ctx context.Context, seed uint64) {
 	var wg sync.WaitGroup
-	for i, worker := range []func(context.Context, *rand.Rand) error{l.mx, l.mx, l.mx, l.append, l.append, l.move, l.expunge, l.rename, l.submit} {
+	for i, worker := range []func(context.Context, *rand.Rand) error{
+		l.mx, l.mx, l.mx, l.append, l.append, l.submit,
+		l.asBob(5*time.Millisecond, l.move), l.asBob(10*time.Millisecond, l.expunge), l.asBob(10*time.Millisecond, l.rename),
+	} {
 		rnd := rand.New(rand.NewPCG(seed, uint64(i)))
 		wg.Go(func() {
 			for ctx.Err() == nil {
@@ -70,38 +72,27 @@ func (s site) dial(port int) (*smtp.Client, error) {
 
 // mx delivers to bob, some messages in one session.
 func (l *load) mx(ctx context.Context, rnd *rand.Rand) error {
-	c, err := l.dial(demoPorts.mx)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	for range 1 + rnd.IntN(20) {
-		if ctx.Err() != nil {
-			return nil
-		}
-		subject := l.ledger.offer(bob, "delivered")
-		if err := c.SendMail("friend@elsewhere.test", []string{bob}, strings.NewReader(letter("friend@elsewhere.test", bob, subject, rnd))); err != nil {
-			return err
-		}
-		l.ledger.stored(subject)
-		l.done.Add(1)
-	}
-	return c.Quit()
+	return l.send(ctx, rnd, demoPorts.mx, 20, "delivered", bob, "friend@elsewhere.test", bob)
 }
 
 // submit sends from bob to somewhere else, which ends in alice's mailbox Sink.
 func (l *load) submit(ctx context.Context, rnd *rand.Rand) error {
-	c, err := l.dial(demoPorts.submission)
+	return l.send(ctx, rnd, demoPorts.submission, 10, "submitted", alice, bob, "someone@elsewhere.test")
+}
+
+// send sends up to most messages in one session, which come to owner.
+func (l *load) send(ctx context.Context, rnd *rand.Rand, port, most int, kind, owner, from, to string) error {
+	c, err := l.dial(port)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	for range 1 + rnd.IntN(10) {
+	for range 1 + rnd.IntN(most) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		subject := l.ledger.offer(alice, "submitted")
-		if err := c.SendMail(bob, []string{"someone@elsewhere.test"}, strings.NewReader(letter(bob, "someone@elsewhere.test", subject, rnd))); err != nil {
+		subject := l.ledger.offer(owner, kind)
+		if err := c.SendMail(from, []string{to}, strings.NewReader(letter(from, to, subject, rnd))); err != nil {
 			return err
 		}
 		l.ledger.stored(subject)
@@ -110,6 +101,25 @@ func (l *load) submit(ctx context.Context, rnd *rand.Rand) error {
 	return c.Quit()
 }
 
+// asBob makes a worker of a step: it is done in one session, with a pause after each, until it fails or ctx ends.
+func (l *load) asBob(pause time.Duration, step func(*imapclient.Client, *rand.Rand) error) func(context.Context, *rand.Rand) error {
+	return func(ctx context.Context, rnd *rand.Rand) error {
+		c, err := l.login(bob)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		for ctx.Err() == nil {
+			if err := step(c, rnd); err != nil {
+				return err
+			}
+			time.Sleep(pause)
+		}
+		return nil
+	}
+}
+
+// append adds some messages in a session of its own.
 func (l *load) append(ctx context.Context, rnd *rand.Rand) error {
 	c, err := l.login(bob)
 	if err != nil {
@@ -120,13 +130,21 @@ func (l *load) append(ctx context.Context, rnd *rand.Rand) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		subject := l.ledger.offer(bob, "appended")
-		if err := appendTo(c, []string{"INBOX", "Drafts"}[rnd.IntN(2)], letter(bob, bob, subject, rnd), imap.FlagSeen); err != nil {
+		if err := l.appendNew(c, []string{"INBOX", "Drafts"}[rnd.IntN(2)], "appended", rnd, imap.FlagSeen); err != nil {
 			return err
 		}
-		l.ledger.stored(subject)
-		l.done.Add(1)
 	}
+	return nil
+}
+
+// appendNew adds a message that the ledger knows.
+func (l *load) appendNew(c *imapclient.Client, mailbox, kind string, rnd *rand.Rand, flags ...imap.Flag) error {
+	subject := l.ledger.offer(bob, kind)
+	if err := appendTo(c, mailbox, letter(bob, bob, subject, rnd), flags...); err != nil {
+		return err
+	}
+	l.ledger.stored(subject)
+	l.done.Add(1)
 	return nil
 }
 
@@ -145,102 +163,72 @@ func appendTo(c *imapclient.Client, mailbox, msg string, flags ...imap.Flag) err
 }
 
 // move moves messages between INBOX and Archive: they may be in the one or the other, never in both.
-func (l *load) move(ctx context.Context, rnd *rand.Rand) error {
-	c, err := l.login(bob)
-	if err != nil {
+func (l *load) move(c *imapclient.Client, rnd *rand.Rand) error {
+	boxes := []string{"INBOX", "Archive"}
+	rnd.Shuffle(2, func(i, j int) { boxes[i], boxes[j] = boxes[j], boxes[i] })
+	data, err := c.Select(boxes[0], nil).Wait()
+	if err != nil || data.NumMessages == 0 {
 		return err
 	}
-	defer c.Close()
-	for ctx.Err() == nil {
-		boxes := []string{"INBOX", "Archive"}
-		rnd.Shuffle(2, func(i, j int) { boxes[i], boxes[j] = boxes[j], boxes[i] })
-		data, err := c.Select(boxes[0], nil).Wait()
-		if err != nil {
-			return err
-		}
-		if data.NumMessages > 0 {
-			first := 1 + rnd.Uint32N(data.NumMessages)
-			var set imap.SeqSet
-			set.AddRange(first, min(first+rnd.Uint32N(20), data.NumMessages))
-			if _, err := c.Move(set, boxes[1]).Wait(); err != nil {
-				return err
-			}
-			l.done.Add(1)
-		}
-		time.Sleep(5 * time.Millisecond)
+	first := 1 + rnd.Uint32N(data.NumMessages)
+	var set imap.SeqSet
+	set.AddRange(first, min(first+rnd.Uint32N(20), data.NumMessages))
+	if _, err := c.Move(set, boxes[1]).Wait(); err != nil {
+		return err
 	}
+	l.done.Add(1)
 	return nil
 }
 
 // expunge deletes a message of INBOX for good.
-func (l *load) expunge(ctx context.Context, rnd *rand.Rand) error {
-	c, err := l.login(bob)
+func (l *load) expunge(c *imapclient.Client, rnd *rand.Rand) error {
+	data, err := c.Select("INBOX", nil).Wait()
+	if err != nil || data.NumMessages <= 50 {
+		return err
+	}
+	msgs, err := c.Fetch(imap.SeqSetNum(1+rnd.Uint32N(data.NumMessages)), &imap.FetchOptions{UID: true, Envelope: true}).Collect()
+	if err != nil || len(msgs) != 1 || msgs[0].Envelope == nil {
+		return err
+	}
+	uid, subject := imap.UIDSetNum(msgs[0].UID), msgs[0].Envelope.Subject
+	l.ledger.remove(subject)
+	if err := c.Store(uid, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
+		return err
+	}
+	gone, err := c.UIDExpunge(uid).Collect()
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	for ctx.Err() == nil {
-		data, err := c.Select("INBOX", nil).Wait()
-		if err != nil {
-			return err
-		}
-		if data.NumMessages > 50 {
-			msgs, err := c.Fetch(imap.SeqSetNum(1+rnd.Uint32N(data.NumMessages)), &imap.FetchOptions{UID: true, Envelope: true}).Collect()
-			if err != nil {
-				return err
-			}
-			if len(msgs) == 1 && msgs[0].Envelope != nil {
-				uid, subject := msgs[0].UID, msgs[0].Envelope.Subject
-				l.ledger.remove(subject)
-				if err := c.Store(imap.UIDSetNum(uid), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{imap.FlagDeleted}}, nil).Close(); err != nil {
-					return err
-				}
-				gone, err := c.UIDExpunge(imap.UIDSetNum(uid)).Collect()
-				if err != nil {
-					return err
-				}
-				if len(gone) == 1 { // else the other worker moved it away first
-					l.ledger.removed(subject)
-				}
-				l.done.Add(1)
-			}
-		}
-		time.Sleep(10 * time.Millisecond)
+	if len(gone) == 1 { // else the other worker moved it away first
+		l.ledger.removed(subject)
 	}
+	l.done.Add(1)
 	return nil
 }
 
-// rename renames a tree of mailboxes to and fro.
-func (l *load) rename(ctx context.Context, rnd *rand.Rand) error {
-	c, err := l.login(bob)
+// rename renames a tree of mailboxes to and fro, which has got a message more before.
+func (l *load) rename(c *imapclient.Client, rnd *rand.Rand) error {
+	boxes, err := c.List("", "*/One", nil).Collect()
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	if boxes, err := c.List("", "*/One", nil).Collect(); err != nil {
-		return err
-	} else if len(boxes) == 0 {
+	from, to := "Work", "Play"
+	switch {
+	case len(boxes) == 0:
 		if err := c.Create("Work/One", nil).Wait(); err != nil {
 			return err
 		}
+	case boxes[0].Mailbox == "Play/One":
+		from, to = to, from
 	}
-	for ctx.Err() == nil {
-		subject := l.ledger.offer(bob, "renamed")
-		names := []string{"Work", "Play"}
-		if boxes, err := c.List("", "Play", nil).Collect(); err != nil {
-			return err
-		} else if len(boxes) > 0 { // the server died between the two
-			slices.Reverse(names)
-		}
-		if err := appendTo(c, names[0]+"/One", letter(bob, bob, subject, rnd)); err != nil {
-			return err
-		}
-		l.ledger.stored(subject)
-		if err := c.Rename(names[0], names[1], nil).Wait(); err != nil {
-			return err
-		}
-		l.done.Add(2)
-		time.Sleep(10 * time.Millisecond)
+	if err := l.appendNew(c, from+"/One", "renamed", rnd); err != nil {
+		return err
 	}
+	if err := c.Rename(from, to, nil).Wait(); err != nil { // a kill has split the tree: the rest follows
+		if err := c.Rename(from+"/One", to+"/One", nil).Wait(); err != nil {
+			return err
+		}
+	}
+	l.done.Add(1)
 	return nil
 }
