@@ -39,7 +39,11 @@ func (t *trial) mountDisk(ctx context.Context, mib int64) error {
 }
 
 func (t *trial) mount(ctx context.Context) error {
-	return command(ctx, "mount", "-o", "loop,errors=remount-ro", t.dir+".ext4", t.dir)
+	return t.mountWith(ctx, "errors=remount-ro")
+}
+
+func (t *trial) mountWith(ctx context.Context, options string) error {
+	return command(ctx, "mount", "-o", "loop,"+options, t.dir+".ext4", t.dir)
 }
 
 // unmount ends the server and takes its disk away.

@@ -14,8 +14,16 @@ func killRounds(ctx context.Context, t *trial) error {
 	if t.opt.quick {
 		rounds = 3
 	}
+	return t.rounds(ctx, rounds, func(int) error {
+		t.kill()
+		return nil
+	})
+}
+
+// rounds lets end break the server at a random moment under load, and checks what is left; n times on one folder.
+func (t *trial) rounds(ctx context.Context, n int, end func(round int) error) error {
 	l := newLoad(t.site)
-	for round := range rounds {
+	for round := range n {
 		if err := t.start(ctx); err != nil {
 			return fmt.Errorf("round %d: %w", round+1, err)
 		}
@@ -23,9 +31,12 @@ func killRounds(ctx context.Context, t *trial) error {
 		ended := make(chan struct{})
 		go func() { l.run(loading, t.opt.seed+uint64(round)); close(ended) }()
 		time.Sleep(time.Duration(200+t.rnd.IntN(1800)) * time.Millisecond)
-		t.kill()
+		err := end(round)
 		stop()
 		<-ended
+		if err != nil {
+			return fmt.Errorf("round %d: %w", round+1, err)
+		}
 		if err := t.after(ctx, l); err != nil {
 			return fmt.Errorf("round %d, after %d operations: %w", round+1, l.done.Load(), err)
 		}
@@ -33,7 +44,7 @@ func killRounds(ctx context.Context, t *trial) error {
 	if l.done.Load() == 0 {
 		return fmt.Errorf("the load did nothing")
 	}
-	fmt.Printf("      %d operations acknowledged in %d rounds\n", l.done.Load(), rounds)
+	fmt.Printf("      %d operations acknowledged in %d rounds\n", l.done.Load(), n)
 	return nil
 }
 

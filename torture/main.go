@@ -30,6 +30,7 @@ type scenario struct {
 
 var scenarios = []scenario{
 	{"kill", "kill -9 under mixed load, restart, compare", killRounds},
+	{"power", "the power of the disk cut under mixed load: what was not synced is lost, databases too", powerCuts},
 	{"twice", "two servers on one data folder", twoServers},
 	{"damage", "databases missing, damaged, cut short, from the future", damagedDatabases},
 	{"mend", "files removed, cut off and added by others: found by verify, mended by rebuild", mend},
@@ -58,8 +59,13 @@ func run(opt options, only string) error {
 	if err != nil {
 		return err
 	}
-	if opt.facteur, err = filepath.Abs(opt.facteur); err != nil {
-		return err
+	for _, path := range []*string{&opt.facteur, &opt.dir} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
 	}
 	if opt.seed == 0 {
 		opt.seed = uint64(time.Now().UnixNano())
@@ -73,14 +79,16 @@ func run(opt options, only string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	fmt.Printf("seed %d, data in %s\n", opt.seed, opt.dir)
-	failed := 0
+	ran, skipped, failed, start := 0, 0, 0, time.Now()
 	for _, s := range scenarios {
 		if !match.MatchString(s.name) {
 			continue
 		}
+		ran++
 		begin := time.Now()
 		err := trialOf(ctx, opt, s)
 		if errors.Is(err, errSkip) {
+			skipped++
 			fmt.Printf("skip  %-9s %s: %v\n", s.name, s.what, err)
 		} else if err != nil {
 			failed++
@@ -89,6 +97,8 @@ func run(opt options, only string) error {
 			fmt.Printf("ok    %-9s %s (%.0f s)\n", s.name, s.what, time.Since(begin).Seconds())
 		}
 	}
+	fmt.Printf("%d scenarios in %v: %d ok, %d skipped, %d failed; seed %d\n",
+		ran, time.Since(start).Round(time.Second), ran-skipped-failed, skipped, failed, opt.seed)
 	if failed > 0 {
 		return fmt.Errorf("%d scenarios failed; repeat with -seed %d; data kept in %s", failed, opt.seed, opt.dir)
 	}

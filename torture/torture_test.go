@@ -16,7 +16,7 @@ func TestQuickTorture(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-tags", "sqlite_fts5", "-o", opt.facteur, "../cmd/facteur").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if err := run(opt, "^(kill|twice|damage|mend|full|readonly)$"); err != nil {
+	if err := run(opt, "^(kill|power|twice|damage|mend|full|readonly)$"); err != nil {
 		t.Error(err)
 	}
 }
