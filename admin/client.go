@@ -73,6 +73,9 @@ func (c *Client) RemoveKey(ctx context.Context, q Key) (None, error) {
 func (c *Client) QueueList(ctx context.Context, q QueueFilter) ([]QueueItem, error) {
 	return ask[[]QueueItem](ctx, c, "QueueList", q)
 }
+func (c *Client) QueueDestinations(ctx context.Context, q None) ([]Destination, error) {
+	return ask[[]Destination](ctx, c, "QueueDestinations", q)
+}
 func (c *Client) QueueShow(ctx context.Context, q Name) (QueueMessage, error) {
 	return ask[QueueMessage](ctx, c, "QueueShow", q)
 }
@@ -94,6 +97,9 @@ func (c *Client) Backup(ctx context.Context, q None) (Copy, error) {
 
 func (c *Client) Certificates(ctx context.Context, q None) ([]Certificate, error) {
 	return ask[[]Certificate](ctx, c, "Certificates", q)
+}
+func (c *Client) Peers(ctx context.Context, q None) ([]Peer, error) {
+	return ask[[]Peer](ctx, c, "Peers", q)
 }
 func (c *Client) Explain(ctx context.Context, q Name) ([]Event, error) {
 	return ask[[]Event](ctx, c, "Explain", q)

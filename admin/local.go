@@ -16,6 +16,7 @@ import (
 	"facteur/auth/sender"
 	"facteur/mta/dns"
 	"facteur/mta/queue"
+	"facteur/mta/remote"
 	"facteur/storage"
 	"facteur/storage/message"
 )
@@ -25,6 +26,7 @@ type Local struct {
 	Directory *auth.Directory
 	Store     *storage.Store
 	Queue     *queue.Queue
+	Sender    *remote.Sender
 	Keyring   *sender.Keyring
 	Resolver  *dns.Resolver
 	Journal   *Journal
@@ -66,6 +68,15 @@ func (l *Local) Certificates(context.Context, None) ([]Certificate, error) {
 	var list []Certificate
 	for _, i := range l.Certs.Status() {
 		list = append(list, Certificate(i))
+	}
+	return list, nil
+}
+
+// Peers implements Service.
+func (l *Local) Peers(context.Context, None) ([]Peer, error) {
+	var list []Peer
+	for _, o := range l.Sender.Outcomes() {
+		list = append(list, Peer(o))
 	}
 	return list, nil
 }

@@ -29,6 +29,15 @@ func (l *Local) QueueList(ctx context.Context, q QueueFilter) ([]QueueItem, erro
 	return list, err
 }
 
+// QueueDestinations implements Service.
+func (l *Local) QueueDestinations(context.Context, None) ([]Destination, error) {
+	var list []Destination
+	for _, lane := range l.Queue.Lanes() {
+		list = append(list, Destination(lane))
+	}
+	return list, nil
+}
+
 // QueueShow implements Service.
 func (l *Local) QueueShow(ctx context.Context, q Name) (QueueMessage, error) {
 	r, err := l.Queue.Show(ctx, mta.ID(q.Name))

@@ -38,6 +38,7 @@ type Service interface {
 	RemoveKey(context.Context, Key) (None, error)
 
 	QueueList(context.Context, QueueFilter) ([]QueueItem, error)
+	QueueDestinations(context.Context, None) ([]Destination, error)
 	QueueShow(context.Context, Name) (QueueMessage, error)
 	QueueChange(context.Context, QueueOrder) (Count, error)
 
@@ -47,6 +48,7 @@ type Service interface {
 
 	Backup(context.Context, None) (Copy, error)
 	Certificates(context.Context, None) ([]Certificate, error)
+	Peers(context.Context, None) ([]Peer, error)
 	Explain(context.Context, Name) ([]Event, error)
 	Status(context.Context, None) (Status, error)
 }
@@ -228,6 +230,24 @@ type Certificate struct {
 	NotAfter  string   `json:"not_after"`
 	Source    string   `json:"source"`
 	Problem   string   `json:"problem,omitempty"`
+}
+
+// Peer is another server, and what TLS with it came to the last time.
+type Peer struct {
+	Host   string    `json:"host"`
+	At     time.Time `json:"at"`
+	TLS    string    `json:"tls,omitempty"`    // version, cipher, and whether the certificate was verified; empty: in the clear
+	Policy string    `json:"policy,omitempty"` // who demanded TLS
+	Fault  string    `json:"fault,omitempty"`
+}
+
+// Destination is where mail goes, and how the running queue treats it.
+type Destination struct {
+	Dest   string    `json:"dest"`
+	Active int       `json:"active"`         // deliveries under way
+	Limit  int       `json:"limit"`          // deliveries at a time
+	Until  time.Time `json:"until,omitzero"` // it is left alone until then
+	Down   string    `json:"down,omitempty"` // why nobody there can be reached
 }
 
 // Status is who answers.

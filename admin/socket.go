@@ -110,6 +110,7 @@ func methods(s Service) map[string]method {
 		"RotateKeys":        typed(s.RotateKeys),
 		"RemoveKey":         typed(s.RemoveKey),
 		"QueueList":         typed(s.QueueList),
+		"QueueDestinations": typed(s.QueueDestinations),
 		"QueueShow":         typed(s.QueueShow),
 		"QueueChange":       typed(s.QueueChange),
 		"Mailboxes":         typed(s.Mailboxes),
@@ -117,6 +118,7 @@ func methods(s Service) map[string]method {
 		"Verify":            typed(s.Verify),
 		"Backup":            typed(s.Backup),
 		"Certificates":      typed(s.Certificates),
+		"Peers":             typed(s.Peers),
 		"Explain":           typed(s.Explain),
 		"Status":            typed(s.Status),
 	}

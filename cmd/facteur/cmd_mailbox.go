@@ -161,7 +161,7 @@ func byStory(a, b string) int {
 }
 
 func (c *cli) tlsCommand() *cobra.Command {
-	return parent("tls", "Certificates", &cobra.Command{
+	return parent("tls", "Certificates, and TLS with other servers", c.tlsPeers(), &cobra.Command{
 		Use: "status", Short: "List the certificates the server shows", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
@@ -178,6 +178,26 @@ func (c *cli) tlsCommand() *cobra.Command {
 			})
 		},
 	})
+}
+
+func (c *cli) tlsPeers() *cobra.Command {
+	return &cobra.Command{
+		Use: "peers", Short: "List the servers we sent to, and what TLS with each came to the last time", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.Peers(ctx, admin.None{})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "HOST\tAT\tTLS\tDEMANDED BY\tFAULT")
+					for _, p := range list {
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Host, stamp(p.At), cmp.Or(p.TLS, "in the clear"), p.Policy, p.Fault)
+					}
+				})
+			})
+		},
+	}
 }
 
 // version is set by the Makefile, from git.

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *cli) queueCommand() *cobra.Command {
-	return parent("queue", "Mail on its way to others", c.queueList(), c.queueShow(),
+	return parent("queue", "Mail on its way to others", c.queueList(), c.queueShow(), c.queueDestinations(),
 		c.queueChange("retry", "Try messages again now"),
 		c.queueChange("hold", "Stop trying messages"),
 		c.queueChange("release", "Undo hold"),
@@ -47,6 +47,26 @@ func (c *cli) queueList() *cobra.Command {
 	filterFlags(cmd, &f)
 	cmd.Flags().IntVar(&f.Limit, "limit", 1000, "at most this `number` of messages")
 	return cmd
+}
+
+func (c *cli) queueDestinations() *cobra.Command {
+	return &cobra.Command{
+		Use: "destinations", Short: "List where mail has gone lately, and who is left alone for now", Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+				list, err := s.QueueDestinations(ctx, admin.None{})
+				if err != nil {
+					return err
+				}
+				return c.show(list, func(w io.Writer) {
+					fmt.Fprintln(w, "DESTINATION\tUNDER WAY\tAT MOST\tLEFT ALONE UNTIL\tWHY")
+					for _, d := range list {
+						fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", d.Dest, d.Active, d.Limit, stamp(d.Until), d.Down)
+					}
+				})
+			})
+		},
+	}
 }
 
 func nextTry(m admin.QueueItem) string {

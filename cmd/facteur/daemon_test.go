@@ -286,6 +286,8 @@ func TestVerbsWorkWithAndWithoutAServer(t *testing.T) {
 			}
 			on(exitOK, "dkim", "list", "example.org")
 			on(exitOK, "queue", "list")
+			on(exitOK, "queue", "destinations")
+			on(exitOK, "tls", "peers")
 			on(exitNotFound, "queue", "show", "zzz")
 			on(exitUsage, "queue", "drop")
 			on(exitOK, "mailbox", "list", "ann@example.org")

@@ -236,7 +236,7 @@ func (p *parts) sendLimits(cfg SubmitConfig) func(context.Context, string) queue
 // service is the admin's view of the open folder.
 func (p *parts) service(cfg Config) *admin.Local {
 	return &admin.Local{
-		Directory: p.directory, Store: p.store, Queue: p.queue, Keyring: p.keyring, Resolver: p.resolver, Journal: p.journal,
+		Directory: p.directory, Store: p.store, Queue: p.queue, Sender: p.sender, Keyring: p.keyring, Resolver: p.resolver, Journal: p.journal,
 		Site: cfg.site(),
 		Info: admin.Status{Version: buildVersion(), PID: os.Getpid(), Hostname: cfg.Hostname, Data: cfg.Data},
 	}

@@ -34,7 +34,7 @@ func newRouter(cfg Config, deps Deps, p *parts) (*router, error) {
 	r := &router{directory: p.directory, hostname: cfg.Hostname}
 	out := remote.Config{
 		Log: p.log, Now: deps.Now, Resolver: p.resolver, Hello: cfg.Hostname, Dial: deps.Dial, Roots: deps.Roots,
-		SelfNames: []string{cfg.Hostname}, SelfAddrs: cfg.site().Addresses,
+		SelfNames: []string{cfg.Hostname}, SelfAddrs: cfg.site().Addresses, Outcomes: filepath.Join(cfg.Data, "tls-peers.json"),
 	}
 	for _, a := range cfg.Queue.Source {
 		if ip := netip.Addr(a); ip.Is4() {

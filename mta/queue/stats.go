@@ -1,7 +1,9 @@
 package queue
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 )
 
@@ -59,7 +61,7 @@ type Lane struct {
 	Down   string    // why nobody there can be reached
 }
 
-// Lanes returns the destinations that the scheduler knows at the moment.
+// Lanes returns the destinations that the scheduler knows at the moment, by name.
 func (q *Queue) Lanes() []Lane {
 	now := q.cfg.Now()
 	q.mu.Lock()
@@ -75,5 +77,6 @@ func (q *Queue) Lanes() []Lane {
 		}
 		out = append(out, lane)
 	}
+	slices.SortFunc(out, func(a, b Lane) int { return cmp.Compare(a.Dest, b.Dest) })
 	return out
 }

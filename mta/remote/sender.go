@@ -27,6 +27,7 @@ type Config struct {
 
 	Roots    *x509.CertPool // nil: those of the system
 	STS      *STS           // nil: no MTA-STS
+	Outcomes string         // the file that keeps the outcomes of TLS over a restart; empty: nothing does
 	Timeouts Timeouts
 
 	IdlePerHost int           // connections kept for reuse per destination: 20, as many as the queue opens
@@ -40,7 +41,8 @@ type Sender struct {
 	idle *pool
 
 	mu       sync.Mutex
-	outcomes map[string]TLSOutcome // by host name, see tls.go
+	outcomes map[string]TLSOutcome // by host name
+	news     bool                  // something in outcomes is not in the file
 }
 
 // New returns a Sender.
@@ -64,11 +66,13 @@ func New(cfg Config) *Sender {
 		cfg.IdleTime = 5 * time.Second
 	}
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
-	return &Sender{cfg: cfg, idle: newPool(cfg.IdlePerHost, cfg.IdleTime), outcomes: map[string]TLSOutcome{}}
+	s := &Sender{cfg: cfg, idle: newPool(cfg.IdlePerHost, cfg.IdleTime), outcomes: map[string]TLSOutcome{}}
+	s.loadOutcomes()
+	return s
 }
 
-// Close closes the idle connections. Deliveries that run go on.
+// Close closes the idle connections and keeps the outcomes. Deliveries that run go on.
 func (s *Sender) Close() error {
 	s.idle.close()
-	return nil
+	return s.saveOutcomes()
 }

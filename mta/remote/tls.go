@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"maps"
 	"strings"
 	"time"
 
@@ -107,37 +106,4 @@ func verifyChain(cs tls.ConnectionState, name string, roots *x509.CertPool, now 
 	}
 	_, err := cs.PeerCertificates[0].Verify(x509.VerifyOptions{DNSName: name, Roots: roots, Intermediates: inter, CurrentTime: now})
 	return err
-}
-
-// TLSOutcome is what TLS with one host came to the last time.
-type TLSOutcome struct {
-	Host   string
-	At     time.Time
-	TLS    string // as Result.TLS; empty: in the clear
-	Policy string // who demanded what; empty: nobody
-	Fault  string // why there was no TLS, or an unverified one
-}
-
-// maxOutcomes bounds the memory of outcomes; the oldest go.
-const maxOutcomes = 5000
-
-func (s *Sender) remember(o TLSOutcome) {
-	o.At = s.cfg.Now()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.outcomes) >= maxOutcomes {
-		limit := o.At.Add(-time.Hour)
-		maps.DeleteFunc(s.outcomes, func(_ string, old TLSOutcome) bool { return old.At.Before(limit) })
-		if len(s.outcomes) >= maxOutcomes {
-			clear(s.outcomes)
-		}
-	}
-	s.outcomes[o.Host] = o
-}
-
-// Outcomes returns what TLS came to, by host name.
-func (s *Sender) Outcomes() map[string]TLSOutcome {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return maps.Clone(s.outcomes)
 }

@@ -70,12 +70,12 @@ func TestOddTLS(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			var box inbox
 			peer := &simulate.Peer{Name: "mx.x.test", TLS: tt.tls, TLSFault: tt.fault, Take: box.take}
-			cfg := remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, peer), Roots: ca.Pool()}
+			cfg := remote.Config{Resolver: everywhere{}, Hello: "home.test", Port: listen(t, peer), Roots: ca.Pool(),
+				Outcomes: filepath.Join(t.TempDir(), "peers.json")}
 			if tt.policy == must {
 				cfg.STS = enforcing(t)
 			}
 			s := remote.New(cfg)
-			defer s.Close()
 			m := mail("a@home.test", []byte("Subject: x\r\n\r\nx\r\n"), "b@x.test")
 			r := s.Deliver(context.Background(), m, m.Env.To)[0]
 			got := "clear"
@@ -91,8 +91,13 @@ func TestOddTLS(t *testing.T) {
 			if (len(box.mail) == 1) != (r.Err == nil) {
 				t.Errorf("the peer has %d messages", len(box.mail))
 			}
-			if _, ok := s.Outcomes()["mx.x.test"]; !ok {
-				t.Error("the outcome is not remembered")
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+			for _, s := range []*remote.Sender{s, remote.New(cfg)} { // the second one has started anew
+				if o := s.Outcomes(); len(o) != 1 || o[0].Host != "mx.x.test" || o[0].At.IsZero() || (o[0].Fault == "") != (tt.want == "verified") {
+					t.Errorf("remembered: %+v", o)
+				}
 			}
 		})
 	}
@@ -143,7 +148,7 @@ func TestTestingPolicy(t *testing.T) {
 					t.Errorf("TLS %q (%v), want %q", r.TLS, r.Err, tt.want)
 				}
 			}
-			if fault := s.Outcomes()["mx.x.test"].Fault; (fault != "") != strings.Contains(tt.want, "testing") {
+			if fault := s.Outcomes()[0].Fault; (fault != "") != strings.Contains(tt.want, "testing") {
 				t.Errorf("outcome %q", fault)
 			}
 		})
