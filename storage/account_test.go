@@ -233,6 +233,17 @@ func TestKeywordLimits(t *testing.T) {
 	if got := m.Snapshot().At(0).Flags.Keywords; len(got) != 26+maxExtra {
 		t.Error(len(got))
 	}
+	if got := m.Snapshot().Keywords; len(got) != 26+maxExtra { // what was refused has not been learned
+		t.Error(len(got), "keywords of the mailbox")
+	}
+	archive := box(t, a, "Archive")
+	none := Flags{Keywords: many[:27+maxExtra]}
+	if _, err := archive.Append(t.Context(), []New{newMsg(text(2), none)}); !errors.Is(err, ErrLimit) {
+		t.Error(err)
+	}
+	if got := archive.Snapshot().Keywords; len(got) != 0 {
+		t.Error(len(got), "keywords that no message has")
+	}
 	mustAgree(t, a)
 }
 

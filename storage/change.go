@@ -73,10 +73,8 @@ func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, err er
 // planStore works out which messages get which flags.
 func (m *Mailbox) planStore(uids []UID, op FlagOp, flags Flags, unchangedSince *ModSeq) (plan storePlan, modified []UID, err error) {
 	if op != FlagsRemove { // RFC 9051 2.3.2: a keyword is made by its first use
-		if missing := m.flags.missing(flags); len(missing) > 0 {
-			if err := m.learn(missing); err != nil {
-				return plan, nil, err
-			}
+		if err := m.learn(flags); err != nil {
+			return plan, nil, err
 		}
 	}
 	s := m.snap.Load()

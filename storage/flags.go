@@ -59,20 +59,32 @@ func (fs *flagSets) missing(f Flags) []string {
 	return missing
 }
 
-// learn adds keywords. Their numbers are in use as soon as the text file has them.
-func (fs *flagSets) learn(keywords []string) error {
-	if len(keywords) > maxMessageKeywords { // no message can have them: learn nothing
-		return fmt.Errorf("%d new keywords at once: %w", len(keywords), ErrLimit)
-	}
-	if len(fs.keywords)+len(keywords) > maxKeywords {
-		return fmt.Errorf("%d keywords in one mailbox: %w", maxKeywords, ErrLimit)
-	}
-	for _, k := range keywords {
+// learn adds the keywords of f that the mailbox doesn't know. Their numbers are in use as soon
+// as the text file has them. Where no message could have all of f it learns nothing.
+func (fs *flagSets) learn(f Flags) error {
+	known := len(fs.keywords)
+	for _, k := range fs.missing(f) {
 		fs.index[strings.ToLower(k)] = len(fs.keywords)
 		// Snapshots share the list: it only grows.
 		fs.keywords = append(fs.keywords, k)
 	}
-	return nil
+	err := fs.fits(f)
+	if err != nil {
+		fs.forget(known)
+	}
+	return err
+}
+
+// fits reports by ErrLimit that there is no room for the keywords of f, which all have numbers.
+func (fs *flagSets) fits(f Flags) error {
+	if len(fs.keywords) > maxKeywords {
+		return fmt.Errorf("%d keywords in one mailbox: %w", maxKeywords, ErrLimit)
+	}
+	indexes, err := fs.indexes(f)
+	if err == nil {
+		_, err = fs.makeSet(f.System, indexes)
+	}
+	return err
 }
 
 // forget takes back what learn added after the first n.
@@ -86,16 +98,10 @@ func (fs *flagSets) forget(n int) {
 // number returns the number of the set f, whose keywords are all known. The error
 // is ErrLimit.
 func (fs *flagSets) number(f Flags) (uint32, error) {
-	indexes := make([]int, 0, len(f.Keywords))
-	for _, k := range f.Keywords {
-		i, ok := fs.index[strings.ToLower(k)]
-		if !ok {
-			return 0, fmt.Errorf("keyword %q has no number", k)
-		}
-		indexes = append(indexes, i)
+	indexes, err := fs.indexes(f)
+	if err != nil {
+		return 0, err
 	}
-	slices.Sort(indexes)
-	indexes = slices.Compact(indexes)
 	key := setKey(f.System, indexes)
 	if n, ok := fs.numbers[key]; ok {
 		return n, nil
@@ -109,6 +115,20 @@ func (fs *flagSets) number(f Flags) (uint32, error) {
 	fs.keys = append(fs.keys, key)
 	fs.numbers[key] = n
 	return n, nil
+}
+
+// indexes lists the numbers of the keywords of f, ascending.
+func (fs *flagSets) indexes(f Flags) ([]int, error) {
+	indexes := make([]int, 0, len(f.Keywords))
+	for _, k := range f.Keywords {
+		i, ok := fs.index[strings.ToLower(k)]
+		if !ok {
+			return nil, fmt.Errorf("keyword %q has no number", k)
+		}
+		indexes = append(indexes, i)
+	}
+	slices.Sort(indexes)
+	return slices.Compact(indexes), nil
 }
 
 func setKey(system uint8, indexes []int) string {

@@ -301,18 +301,19 @@ func (m *Mailbox) writeInfo() error {
 // flagNumber returns the number of a set of flags; new keywords are written into the
 // text file first, since file names will speak of them. The lock is held.
 func (m *Mailbox) flagNumber(f Flags) (uint32, error) {
-	missing := m.flags.missing(f)
-	if len(missing) > 0 {
-		if err := m.learn(missing); err != nil {
-			return 0, err
-		}
+	if err := m.learn(f); err != nil {
+		return 0, err
 	}
 	return m.flags.number(f)
 }
 
-func (m *Mailbox) learn(keywords []string) error {
+// learn sees to it that the mailbox knows the keywords of f. The lock is held.
+func (m *Mailbox) learn(f Flags) error {
 	known := len(m.flags.keywords)
-	if err := m.flags.learn(keywords); err != nil {
+	if len(m.flags.missing(f)) == 0 {
+		return nil
+	}
+	if err := m.flags.learn(f); err != nil {
 		return err
 	}
 	m.info.Keywords = m.flags.keywords
