@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"facteur/imap/wire"
@@ -22,10 +23,30 @@ type listRequest struct {
 	metadata       []string
 }
 
+// Limits of LIST and LSUB. Each octet of a pattern may be compared with each of a name.
+const (
+	maxPatterns      = 100
+	maxPatternOctets = 8 << 10
+)
+
+func checkPatterns(reference string, patterns []string) error {
+	octets := 0
+	for _, p := range patterns {
+		octets += len(reference) + len(p)
+	}
+	if len(patterns) > maxPatterns || octets > maxPatternOctets {
+		return no("LIMIT", fmt.Sprintf("At most %d patterns of %d octets in all", maxPatterns, maxPatternOctets))
+	}
+	return nil
+}
+
 func (s *session) list(ctx context.Context, _ *request) error {
 	q := s.parseList()
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
+	}
+	if err := checkPatterns(q.reference, q.patterns); err != nil {
+		return err
 	}
 	if q.recursive && !q.subscribed {
 		return bad("RECURSIVEMATCH needs another selection option")
@@ -124,16 +145,23 @@ func (m listed) childInfo() string {
 
 // choose picks the mailboxes that match.
 func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
+	matching := make([]bool, len(boxes))
+	above := make(map[string]bool) // names that a subscribed mailbox which isn't listed itself is below
+	for i, m := range boxes {
+		matching[i] = q.matches(m.Name)
+		if q.recursive && m.Subscribed && !matching[i] {
+			for name := parentOf(m.Name); name != "" && !above[name]; name = parentOf(name) {
+				above[name] = true
+			}
+		}
+	}
 	var out []listed
-	for _, m := range boxes {
-		if !q.matches(m.Name) {
-			continue
-		}
-		l := listed{MailboxInfo: m}
-		if q.recursive {
-			l.hasSubscribed = q.hidesSubscribed(boxes, m.Name)
-		}
+	for i, m := range boxes {
+		// RFC 9051 6.3.9.1 wants CHILDINFO for what isn't listed itself only.
+		l := listed{MailboxInfo: m, hasSubscribed: above[m.Name]}
 		switch {
+		case !matching[i]:
+			continue
 		case q.subscribed && !m.Subscribed && !l.hasSubscribed:
 			continue
 		case q.special && m.SpecialUse == "":
@@ -146,16 +174,8 @@ func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
 	return out
 }
 
-// hidesSubscribed reports whether there is a subscribed mailbox below name that isn't listed
-// itself: RFC 9051 6.3.9.1 wants CHILDINFO for those only.
-func (q *listRequest) hidesSubscribed(boxes []storage.MailboxInfo, name string) bool {
-	for _, m := range boxes {
-		if m.Subscribed && strings.HasPrefix(m.Name, name+"/") && !q.matches(m.Name) {
-			return true
-		}
-	}
-	return false
-}
+// parentOf is the name one level up; empty: there is none.
+func parentOf(name string) string { return name[:max(strings.LastIndexByte(name, '/'), 0)] }
 
 func (q *listRequest) matches(name string) bool {
 	for _, p := range q.patterns {
@@ -226,6 +246,9 @@ func (s *session) lsub(ctx context.Context, _ *request) error {
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
 	}
+	if err := checkPatterns("", []string{pattern}); err != nil {
+		return err
+	}
 	boxes, err := s.acct.Mailboxes(ctx)
 	if err != nil {
 		return err
@@ -247,8 +270,7 @@ func (s *session) lsub(ctx context.Context, _ *request) error {
 		if !m.Subscribed || !strings.HasSuffix(pattern, "%") {
 			continue
 		}
-		for parent := m.Name; strings.Contains(parent, "/"); {
-			parent = parent[:strings.LastIndexByte(parent, '/')]
+		for parent := parentOf(m.Name); parent != ""; parent = parentOf(parent) {
 			if !shown[parent] && matchMailbox(pattern, parent) {
 				shown[parent] = true
 				s.out.printf("* LSUB (\\Noselect) \"/\" %s\r\n", s.mailboxText(parent))

@@ -79,6 +79,16 @@ func TestMatch(t *testing.T) {
 	}
 }
 
+// Followed one place after the other, these patterns would take longer than the universe lasts.
+func TestMatchIsNotExponential(t *testing.T) {
+	name := strings.Repeat("a/", 120)
+	for _, part := range []string{"%*", "*%", "*a", "%a*", "*/%"} {
+		if Match(strings.Repeat(part, 100)+"b", name, '/') {
+			t.Errorf("%q... matches", part)
+		}
+	}
+}
+
 // FuzzMatch compares with the plain recursive meaning of a pattern.
 func FuzzMatch(f *testing.F) {
 	f.Add("a*%b", "axx/b")
