@@ -56,13 +56,23 @@ type Login struct {
 	// Revoked is closed when the account is disabled, its password changed, or the app
 	// password revoked or expired: the session ends. Release the Login at its end.
 	Revoked <-chan struct{}
-	release func()
+
+	release     func()
+	whenRevoked func(wake func())
 }
 
 // Release says that the session has ended.
 func (l *Login) Release() {
 	if l.release != nil {
 		l.release()
+	}
+}
+
+// WhenRevoked has wake called once Revoked is closed, or at once when it is closed already: for sessions that
+// have no goroutine to spare for the channel. wake must not block, and not call the Login.
+func (l *Login) WhenRevoked(wake func()) {
+	if l.whenRevoked != nil {
+		l.whenRevoked(wake)
 	}
 }
 

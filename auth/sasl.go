@@ -55,8 +55,8 @@ func (d *Directory) Exchange(mechanism string, c Client, plainOK bool) (Exchange
 	return nil, ErrMechanism
 }
 
-// Converse passes challenges and responses in base64 until there is a login, as SMTP and POP3 do (RFC 4954
-// 4, RFC 5034 4). initial is the response in the command itself, when it had one. ask sends a challenge
+// Converse passes challenges and responses in base64 until there is a login, as IMAP, SMTP and POP3 do (RFC
+// 9051 6.2.2, RFC 4954 4, RFC 5034 4). initial is the response in the command itself, when it had one. ask sends a challenge
 // and returns the client's line.
 func Converse(ctx context.Context, x Exchange, initial string, hasInitial bool, ask func(challenge string) (string, error)) (*Login, error) {
 	var response []byte

@@ -12,6 +12,7 @@ type session struct {
 	account *account     // as it was at the login
 	app     *appPassword // nil: the account's own password
 	revoked chan struct{}
+	wake    func() // nil: nobody wants it
 }
 
 // add makes the Login of a new session.
@@ -25,6 +26,15 @@ func (s *sessions) add(account *account, app *appPassword) *Login {
 		s.mu.Lock()
 		delete(s.live, ses)
 		s.mu.Unlock()
+	}
+	login.whenRevoked = func(wake func()) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if _, ok := s.live[ses]; ok {
+			ses.wake = wake
+		} else {
+			wake()
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -43,6 +53,9 @@ func (s *sessions) keep(valid func(*account, *appPassword) bool) {
 		if !valid(ses.account, ses.app) {
 			delete(s.live, ses)
 			close(ses.revoked)
+			if ses.wake != nil {
+				ses.wake()
+			}
 		}
 	}
 }

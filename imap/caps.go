@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// alwaysCaps are shown before and after login.
+// alwaysCaps are shown before and after login. LITERAL+ allows all that LITERAL- does, and only
+// one of the two may be shown (RFC 7888 5).
 var alwaysCaps = []string{
 	"IMAP4rev1", "IMAP4rev2", "LITERAL+", "SASL-IR", "ENABLE", "ID", "IDLE",
 }
@@ -46,9 +47,13 @@ func (s *session) capabilities() []string {
 	if s.inflater == nil { // RFC 4978 3: not twice
 		caps = append(caps, "COMPRESS=DEFLATE")
 	}
-	return slices.DeleteFunc(caps, func(c string) bool {
-		return slices.ContainsFunc(s.noCaps, func(off string) bool { return strings.EqualFold(c, off) })
-	})
+	return slices.DeleteFunc(caps, s.switchedOff)
+}
+
+// switchedOff reports whether this account doesn't get a capability: it isn't shown, and its
+// commands are unknown.
+func (s *session) switchedOff(capability string) bool {
+	return slices.ContainsFunc(s.noCaps, func(off string) bool { return strings.EqualFold(capability, off) })
 }
 
 // appendLimit stays below 2^53: imapflow reads more as 0 and refuses to append.
@@ -109,7 +114,7 @@ func (s *session) enableOne(name string) bool {
 	default:
 		return false
 	}
-	if *on {
+	if *on || s.switchedOff(name) {
 		return false
 	}
 	*on = true

@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"strings"
 	"time"
@@ -50,56 +49,33 @@ func (s *session) authenticate(ctx context.Context, r *request) error {
 	if err != nil {
 		return s.loginFailed(err)
 	}
-	var response []byte
-	if hasInitial {
-		if response, err = decodeSASL(initial); err != nil {
-			return err
-		}
+	var broken error // the conversation has ended before its login was decided
+	login, err := auth.Converse(ctx, exchange, initial, hasInitial, func(challenge string) (line string, err error) {
+		line, broken = s.askSASL(challenge)
+		return line, broken
+	})
+	switch {
+	case broken != nil:
+		return broken
+	case err != nil:
+		return s.loginFailed(err)
 	}
-	for {
-		challenge, login, err := exchange.Next(ctx, response)
-		if err != nil {
-			return s.loginFailed(err)
-		}
-		if login != nil {
-			return s.enter(ctx, r, login)
-		}
-		if response, err = s.askSASL(challenge); err != nil {
-			return err
-		}
-	}
+	return s.enter(ctx, r, login)
 }
 
 // askSASL sends a challenge and reads the response, a line of its own (RFC 9051 6.2.2).
-func (s *session) askSASL(challenge []byte) ([]byte, error) {
-	s.out.printf("+ %s\r\n", base64.StdEncoding.EncodeToString(challenge))
+func (s *session) askSASL(challenge string) (string, error) {
+	s.out.printf("+ %s\r\n", challenge)
 	if err := s.wait(commandTimeout); err != nil {
-		return nil, err
+		return "", err
 	}
 	s.dec.Start(s.limits())
 	line := ""
 	if !s.dec.AtEnd() {
 		line = s.dec.SASL()
 	}
-	if s.dec.End(); s.dec.Err() != nil {
-		return nil, s.dec.Err()
-	}
-	if line == "*" {
-		return nil, bad("Authentication cancelled")
-	}
-	return decodeSASL(line)
-}
-
-// decodeSASL decodes base64; "=" is an initial response of no octets (RFC 4959 3).
-func decodeSASL(text string) ([]byte, error) {
-	if text == "=" {
-		return []byte{}, nil
-	}
-	b, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, bad("Not base64")
-	}
-	return b, nil
+	s.dec.End()
+	return line, s.dec.Err()
 }
 
 // loginFailed is what a client hears of a failed login (RFC 5530).
@@ -115,7 +91,9 @@ func (s *session) loginFailed(err error) error {
 		return no("PRIVACYREQUIRED", "Use STARTTLS first")
 	case errors.Is(err, auth.ErrMechanism):
 		return no("CANNOT", "Mechanism is not supported")
-	case errors.Is(err, auth.ErrMalformed), errors.Is(err, auth.ErrCancelled):
+	case errors.Is(err, auth.ErrCancelled):
+		return bad("Authentication cancelled")
+	case errors.Is(err, auth.ErrMalformed):
 		return bad("Malformed authentication")
 	}
 	s.log.Error("imap: login", "error", err)
@@ -135,6 +113,7 @@ func (s *session) enter(ctx context.Context, r *request, login *auth.Login) erro
 		login.Release()
 		return no("LIMIT", "Too many connections of this user")
 	}
+	login.WhenRevoked(s.wake)
 	s.login, s.acct, s.state, s.deadline = login, acct, authenticated, time.Time{}
 	s.noCaps = s.srv.cfg.NoCaps(login.Account)
 	s.log.Info("login", "listener", "imap", "login", login.Account, "app_password", login.AppPassword, "tls", s.tls != nil)

@@ -71,8 +71,9 @@ func (s *session) lookUp(ctx context.Context, r *request, key *searchKey) ([]int
 func (s *session) thread(ctx context.Context, r *request) error {
 	d := s.dec
 	d.SP()
-	algorithm := findThreadAlgorithm(d.Keyword())
-	if algorithm == nil {
+	name := d.Keyword()
+	algorithm := findThreadAlgorithm(name)
+	if algorithm == nil || s.switchedOff("THREAD="+name) {
 		d.Fail("unknown threading algorithm")
 	}
 	d.SP()

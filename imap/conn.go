@@ -147,20 +147,6 @@ func (c *conn) cap(t time.Time) time.Time {
 	return t
 }
 
-// wait returns when the first octet of a line has come.
-func (c *conn) wait(timeout time.Duration) error {
-	if ready, err := c.settle(); ready || err != nil {
-		return err
-	}
-	until := c.cap(time.Now().Add(timeout))
-	for {
-		if err := c.waitUntil(until); err != errWoken {
-			return err
-		}
-		c.takeWake() // nothing can be told now
-	}
-}
-
 // settle prepares for waiting: responses are flushed and buffers given back. ready says
 // that there is input already.
 func (c *conn) settle() (ready bool, err error) {
@@ -215,7 +201,8 @@ func (c *conn) waitUntil(t time.Time) error {
 	return err
 }
 
-// wake ends the waiting, now or when it begins. It is called by whoever changed a mailbox.
+// wake ends the waiting, now or when it begins. It is called by whoever changed a mailbox or
+// revoked the login.
 func (c *conn) wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -13,6 +13,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -255,6 +256,8 @@ func TestLimitsOfInput(t *testing.T) {
 		{"literal before login", "a LOGIN {5000}\r\n", false, "a BAD [TOOBIG]"},
 		{"line after login", "a SEARCH " + strings.Repeat("x", 70000) + "\r\n", true, "* BYE [LIMIT]"},
 		{"nesting", "a SEARCH " + strings.Repeat("(", 60) + "\r\n", true, "a BAD"},
+		{"patterns", `a LIST "" (` + strings.Repeat("% ", 100) + "%)\r\n", true, "a NO [LIMIT]"},
+		{"pattern", `a LSUB "" ` + strings.Repeat("%*", 5000) + "\r\n", true, "a NO [LIMIT]"},
 		{"no tag", "\r\n", true, "* BAD"},
 		{"binary", "\x16\x03\x01\x02\r\n", false, "* BAD"},
 		{"literal in an unknown command", "a NONSENSE {3+}\r\nabc\r\n", true, "a BAD"},
@@ -289,14 +292,9 @@ func TestUnauthenticatedTimeout(t *testing.T) {
 	(&client{t: t, nc: nc, br: newReader(nc)}).ended()
 }
 
-// IDLE gives a sign of life, and ends when the password is withdrawn.
-func TestIdleKeepsAliveAndIsRevoked(t *testing.T) {
-	revoked := make(chan struct{})
-	h := newHouse(t, func(c *Config) {
-		c.KeepAlive = 20 * time.Millisecond
-		c.Auth = revocable{c.Auth, revoked}
-	})
-	c := h.login()
+// IDLE gives a sign of life.
+func TestIdleKeepsAlive(t *testing.T) {
+	c := newHouse(t, func(c *Config) { c.KeepAlive = 20 * time.Millisecond }).login()
 	c.send("a IDLE\r\n")
 	c.read()
 	for range 2 {
@@ -304,30 +302,37 @@ func TestIdleKeepsAliveAndIsRevoked(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 	}
-	close(revoked)
-	for {
-		got := c.read()
-		if strings.HasPrefix(got, "* BYE [EXPIRED]") {
-			break
-		}
-		if got != "* OK Still here" {
-			t.Fatalf("got %s", got)
-		}
-	}
-	c.ended()
 }
 
-type revocable struct {
-	Authenticator
-	revoked chan struct{}
-}
-
-func (r revocable) Password(ctx context.Context, c auth.Client, user, password string) (*auth.Login, error) {
-	login, err := r.Authenticator.Password(ctx, c, user, password)
-	if login != nil {
-		login.Revoked = r.revoked
+// Whoever has logged in with a password that is changed is told BYE at once: between two
+// commands, in IDLE, and under NOTIFY.
+func TestRevokedLoginEndsItsSessions(t *testing.T) {
+	users, err := auth.Open(filepath.Join(t.TempDir(), "server.db"), auth.Config{Hash: auth.HashCost{MemoryKiB: 64, Time: 1, Threads: 1}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return login, err
+	t.Cleanup(func() { users.Close() })
+	for _, err := range []error{users.AddDomain(t.Context(), auth.Domain{Name: "example.org"}), users.AddAccount(t.Context(), alice, "secret")} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := newHouse(t, func(c *Config) { c.Auth = users })
+	quiet, idle, notified, gone := h.login(), h.login(), h.login(), h.login()
+	idle.send("a IDLE\r\n")
+	idle.read()
+	notified.ok("NOTIFY SET (personal (MailboxName))")
+	gone.ok("UNAUTHENTICATE")
+	if err := users.SetPassword(t.Context(), alice, "another"); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]*client{"quiet": quiet, "idle": idle, "notified": notified} {
+		if got := c.read(); !strings.HasPrefix(got, "* BYE [EXPIRED]") {
+			t.Errorf("%s: %s", name, got)
+		}
+		c.ended()
+	}
+	gone.ok("LOGIN " + alice + " another")
 }
 
 // Apple's indexer is told to come back later when the server is busy; its owner isn't.
@@ -345,6 +350,36 @@ func TestCapabilitiesCanBeSwitchedOffForAnAccount(t *testing.T) {
 	caps := h.login().ok("CAPABILITY")[0]
 	if strings.Contains(caps, "QRESYNC") || strings.Contains(caps, "DEFLATE") || !strings.Contains(caps, "CONDSTORE") {
 		t.Error(caps)
+	}
+}
+
+// What is switched off is as unknown to an account as what was never written.
+func TestCommandsOfCapabilitiesThatAreOff(t *testing.T) {
+	off := []string{"QRESYNC", "COMPRESS=DEFLATE", "IDLE", "Move", "SORT", "THREAD=REFERENCES", "QUOTA", "UIDPLUS"}
+	c := newHouse(t, func(c *Config) { c.NoCaps = func(string) []string { return off } }).login()
+	c.ok("SELECT INBOX")
+	for _, command := range []string{"COMPRESS DEFLATE", "IDLE", "MOVE 1 Trash", "UID MOVE 1 Trash", "SORT (DATE) UTF-8 ALL", "GETQUOTA \"\"", "UID EXPUNGE 1"} {
+		if _, tagged := c.do(command); !strings.HasPrefix(tagged, "BAD Unknown command") {
+			t.Errorf("%s: %s", command, tagged)
+		}
+	}
+	if _, tagged := c.do("THREAD REFERENCES UTF-8 ALL"); !strings.HasPrefix(tagged, "BAD ") {
+		t.Errorf("THREAD: %s", tagged)
+	}
+	c.ok("THREAD ORDEREDSUBJECT UTF-8 ALL")
+	if got := c.ok("ENABLE QRESYNC CONDSTORE"); !slices.Contains(got, "* ENABLED CONDSTORE") {
+		t.Errorf("ENABLE: %q", got)
+	}
+}
+
+// Each capability that a command came with is one that is shown: a slip of the pen in the table
+// would keep a command from being switched off.
+func TestCapabilitiesOfCommandsAreShown(t *testing.T) {
+	shown := strings.Fields(newHouse(t, nil).login().ok("CAPABILITY")[0])
+	for _, cmd := range commandTable() {
+		if cmd.cap != "" && !slices.Contains(shown, cmd.cap) {
+			t.Errorf("%s comes with %s, which is not shown", cmd.name, cmd.cap)
+		}
 	}
 }
 

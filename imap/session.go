@@ -95,6 +95,24 @@ func (s *session) awaitCommand(ctx context.Context) error {
 	return s.revoked()
 }
 
+// wait returns when the first octet of a line has come.
+func (s *session) wait(timeout time.Duration) error {
+	if ready, err := s.settle(); ready || err != nil {
+		return err
+	}
+	until := s.cap(time.Now().Add(timeout))
+	for {
+		if err := s.waitUntil(until); err != errWoken {
+			return err
+		}
+		// Of what has changed nothing can be told now, but for the end.
+		s.takeWake()
+		if err := s.revoked(); err != nil {
+			return err
+		}
+	}
+}
+
 // revoked ends a session whose password has been changed or withdrawn.
 func (s *session) revoked() error {
 	if s.login == nil {
@@ -140,7 +158,7 @@ func (s *session) command(ctx context.Context) error {
 func (s *session) dispatch(ctx context.Context, r *request, name string) error {
 	cmd := s.srv.commands[name]
 	switch {
-	case cmd == nil:
+	case cmd == nil, s.switchedOff(cmd.cap):
 		return &response{"BAD", "", "Unknown command " + name}
 	case cmd.states&s.state == 0 && s.state == notAuthenticated:
 		return &response{"BAD", "", "Log in first"}
