@@ -51,6 +51,7 @@ func (s *session) appendMessages(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	r.hasMade(s, box, uids...)
 	r.okCode = fmt.Sprintf("APPENDUID %d %s", box.Snapshot().UIDValidity, wire.AppendRanges(nil, wire.RangesOf(uids)))
 	return nil
 }

@@ -11,27 +11,68 @@ import (
 
 // searchContext is a SEARCH whose result is kept up to date (RFC 5267 4.3).
 type searchContext struct {
-	tag   string
-	r     *request
-	key   *searchKey
-	found []storage.UID // ascending
+	tag        string
+	correlator string
+	r          *request
+	key        *searchKey
+	items      []fetchItem   // fetched of messages that arrive and match (RFC 5465 7)
+	found      []storage.UID // ascending
 }
 
 // maxContexts is how many of them a session may have.
 const maxContexts = 8
 
+// mayUpdate refuses a tag that a context has already (RFC 5267 4.3).
+func (s *session) mayUpdate(r *request) error {
+	if slices.ContainsFunc(s.contexts, func(c *searchContext) bool { return c.tag == r.tag }) {
+		return bad("This tag has a context already")
+	}
+	return nil
+}
+
 // addContext keeps a search's result up to date from now on. Too many are refused, which
 // the client is told of (RFC 5267 4.3.1).
-func (s *session) addContext(r *request, key *searchKey, found []int) {
+func (s *session) addContext(r *request, correlator string, opts *returnOptions, key *searchKey, found []int) {
 	if len(s.contexts) >= maxContexts {
 		s.out.printf("* NO [NOUPDATE %s] Too many contexts\r\n", wire.AppendString(nil, r.tag, false))
 		return
 	}
-	c := &searchContext{tag: r.tag, r: &request{tag: r.tag, cmd: r.cmd}, key: key}
+	key.pin(s.view)
+	c := &searchContext{tag: r.tag, correlator: correlator, r: &request{tag: r.tag, cmd: r.cmd}, key: key, items: opts.items}
 	for _, i := range found {
 		c.found = append(c.found, s.view.uids[i])
 	}
 	s.contexts = append(s.contexts, c)
+}
+
+// clone copies the program, which each search changes.
+func (k *searchKey) clone() *searchKey {
+	c := *k
+	c.keys = make([]searchKey, len(k.keys))
+	for i := range k.keys {
+		c.keys[i] = *k.keys[i].clone()
+	}
+	return &c
+}
+
+// pin has the program mean the messages that it meant when it was sent, whatever numbers they
+// get, and whatever "$" becomes (RFC 5267 4.3).
+func (k *searchKey) pin(v *view) {
+	for i := range k.keys {
+		k.keys[i].pin(v)
+	}
+	switch k.op {
+	case opSeqSet:
+		var uids wire.Ranges
+		for _, r := range k.ranges {
+			for n := r.First; n <= min(r.Last, uint32(len(v.uids))); n++ {
+				uids = uids.Add(uint32(v.uids[n-1]))
+			}
+		}
+		k.op, k.set = opUIDSet, wire.Set{Ranges: uids}
+	case opSaved:
+		k.op, k.set = opUIDSet, wire.Set{Ranges: k.ranges}
+	}
 }
 
 func (s *session) cancelUpdate(_ context.Context, _ *request) error {
@@ -70,8 +111,9 @@ func (s *session) contextsGone(gone []int) {
 	}
 }
 
-// contextsChanged searches again and tells the difference.
-func (s *session) contextsChanged(ctx context.Context) error {
+// contextsChanged searches again and tells the difference. Messages from position from on have
+// just arrived: what a context wants to be fetched of them comes first (RFC 5465 7).
+func (s *session) contextsChanged(ctx context.Context, from int) error {
 	for _, c := range s.contexts {
 		found, err := s.find(ctx, c.r, c.key)
 		if err != nil {
@@ -99,10 +141,27 @@ func (s *session) contextsChanged(ctx context.Context) error {
 		}
 		slices.Sort(now)
 		c.found = now
+		if err := s.fetchArrived(ctx, c, added, from); err != nil {
+			return err
+		}
 		s.writeUpdate(c, "REMOVEFROM", removed)
 		s.writeUpdate(c, "ADDTO", added)
 	}
 	return nil
+}
+
+func (s *session) fetchArrived(ctx context.Context, c *searchContext, added []int, from int) error {
+	if len(c.items) == 0 {
+		return nil
+	}
+	var spans []span
+	for _, i := range added {
+		if i >= from {
+			spans = append(spans, span{i, i + 1})
+		}
+	}
+	f := &fetcher{session: s, r: &request{}, items: c.items}
+	return f.run(ctx, spans)
 }
 
 func hasUID(ascending []storage.UID, uid storage.UID) bool {
@@ -116,7 +175,7 @@ func (s *session) writeUpdate(c *searchContext, what string, positions []int) {
 	if len(positions) == 0 {
 		return
 	}
-	a := &searchAnswer{session: s, correlator: fmt.Sprintf("TAG %s", wire.AppendString(nil, c.tag, false)), uid: c.r.cmd.uid}
+	a := &searchAnswer{session: s, correlator: c.correlator, uid: c.r.cmd.uid}
 	b := fmt.Appendf(a.start(), " %s (0 ", what)
 	b = a.appendSet(b, s.view, positions)
 	s.out.buf = append(b, ")\r\n"...)

@@ -64,6 +64,11 @@ func (s *session) transfer(ctx context.Context, r *request,
 		return nil, 0, nil
 	}
 	pairs, err = do(s.view.box, ctx, s.view.uidsOf(spans), to)
+	made := make([]storage.UID, len(pairs))
+	for i, p := range pairs {
+		made[i] = p.To
+	}
+	r.hasMade(s, to, made...)
 	return pairs, to.Snapshot().UIDValidity, err
 }
 
@@ -151,6 +156,7 @@ func (s *session) replace(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	r.hasMade(s, to, uid)
 	// RFC 8508 3.4: APPENDUID in front of the EXPUNGE.
 	s.out.printf("* OK [APPENDUID %d %d] Replacement Message ready\r\n", to.Snapshot().UIDValidity, uid)
 	r.expunged(s)

@@ -16,7 +16,7 @@ func (s *session) idle(ctx context.Context, _ *request) error {
 	s.out.printf("+ idling\r\n")
 	report := s.reportIdle
 	if s.notifying != nil {
-		report = s.reportNotify
+		report = s.reportNotifyIdle
 	}
 	if err := s.listen(ctx, 0, report); err != nil {
 		return err

@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"facteur/storage"
@@ -45,7 +46,7 @@ func (s *session) create(ctx context.Context, r *request) error {
 	if id := box.Status().ID; id != "" { // RFC 8474 4.2
 		r.okCode = "MAILBOXID (" + id + ")"
 	}
-	return nil
+	return s.ownTreeChange(ctx, name)
 }
 
 // createUses reads "(USE (\Archive))" (RFC 6154 3).
@@ -81,7 +82,8 @@ func (s *session) deleteMailbox(ctx context.Context, _ *request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.acct.DeleteMailbox(ctx, strings.TrimSuffix(name, "/")); err != nil {
+	name = strings.TrimSuffix(name, "/")
+	if err := s.acct.DeleteMailbox(ctx, name); err != nil {
 		return err
 	}
 	if s.view != nil && s.view.box.Gone() {
@@ -89,7 +91,7 @@ func (s *session) deleteMailbox(ctx context.Context, _ *request) error {
 		s.leaveMailbox()
 		s.out.printf("* OK [CLOSED] Mailbox closed.\r\n")
 	}
-	return nil
+	return s.ownTreeChange(ctx, name)
 }
 
 func (s *session) rename(ctx context.Context, _ *request) error {
@@ -100,23 +102,31 @@ func (s *session) rename(ctx context.Context, _ *request) error {
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
 	}
-	return s.acct.RenameMailbox(ctx, strings.TrimSuffix(from, "/"), strings.TrimSuffix(to, "/"))
+	from, to = strings.TrimSuffix(from, "/"), strings.TrimSuffix(to, "/")
+	if err := s.acct.RenameMailbox(ctx, from, to); err != nil {
+		return err
+	}
+	return s.ownTreeChange(ctx, from, to)
 }
 
 func (s *session) subscribe(ctx context.Context, _ *request) error {
-	name, err := s.mailboxArgument()
-	if err != nil {
-		return err
-	}
-	return s.acct.Subscribe(ctx, strings.TrimSuffix(name, "/"), true)
+	return s.setSubscribed(ctx, true)
 }
 
 func (s *session) unsubscribe(ctx context.Context, _ *request) error {
+	return s.setSubscribed(ctx, false)
+}
+
+func (s *session) setSubscribed(ctx context.Context, on bool) error {
 	name, err := s.mailboxArgument()
 	if err != nil {
 		return err
 	}
-	return s.acct.Subscribe(ctx, strings.TrimSuffix(name, "/"), false)
+	name = strings.TrimSuffix(name, "/")
+	if err := s.acct.Subscribe(ctx, name, on); err != nil {
+		return err
+	}
+	return s.ownTreeChange(ctx, name)
 }
 
 // namespace: all mailboxes are the user's own (RFC 2342).
@@ -171,6 +181,9 @@ func (s *session) writeStatus(ctx context.Context, name string, items []string) 
 		return err
 	}
 	defer box.Release()
+	if slices.Contains(items, "HIGHESTMODSEQ") { // RFC 7162 3.1: a CONDSTORE enabling command
+		s.useCondstore()
+	}
 	status := box.Status()
 	if s.view != nil && s.view.box.Name() == box.Name() && !s.view.readOnly {
 		status.Recent = uint32(s.view.countRecent()) // those that this session has claimed
@@ -206,8 +219,7 @@ func (s *session) statusValue(st storage.Status, item string) string {
 		return decimal(st.Size)
 	case "DELETED-STORAGE": // RFC 9208 4.1.4: in units of 1024 octets
 		return decimal((st.DeletedSize + 1023) / 1024)
-	case "HIGHESTMODSEQ": // RFC 7162 3.1.7: a CONDSTORE enabling command
-		s.useCondstore()
+	case "HIGHESTMODSEQ":
 		return decimal(st.HighestModSeq)
 	case "MAILBOXID":
 		return "(" + st.ID + ")"

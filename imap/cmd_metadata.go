@@ -136,6 +136,9 @@ func (s *session) setMetadata(ctx context.Context, _ *request) error {
 		if !isMetadataName(entry) {
 			return bad("Not a metadata entry's name: " + entry)
 		}
+		if name == "" && entry == "/shared/admin" { // RFC 5464 6.2.2
+			return no("NOPERM", "/shared/admin is the administrator's")
+		}
 		if len(value) > maxMetadata {
 			return no(fmt.Sprintf("METADATA MAXSIZE %d", maxMetadata), "Value is too long")
 		}
@@ -144,7 +147,10 @@ func (s *session) setMetadata(ctx context.Context, _ *request) error {
 	if errors.Is(err, storage.ErrLimit) {
 		return no("METADATA TOOMANY", "Too many entries")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.ownTreeChange(ctx, name)
 }
 
 // isMetadataName: RFC 5464 3.2.

@@ -39,9 +39,8 @@ func parseMailboxFilter(d *wire.Decoder) mailboxFilter {
 // matches reports whether a mailbox is chosen. SELECTED is for the caller to see to.
 func (f mailboxFilter) matches(m *storage.MailboxInfo) bool {
 	switch f.kind {
-	case "INBOXES": // where new mail may be delivered; Sieve may file into any
-		return m.Name == "INBOX"
-	case "PERSONAL":
+	case "INBOXES", "PERSONAL":
+		// Subaddresses are delivered into any mailbox: RFC 5465 6.3 makes the two the same then.
 		return true
 	case "SUBSCRIBED":
 		return m.Subscribed
@@ -72,8 +71,18 @@ func (s *session) multiSearch(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	if opts.update || key.usesNumbers() {
-		return bad("Message numbers and UPDATE need one mailbox")
+	others := slices.ContainsFunc(filters, func(f mailboxFilter) bool { return f.kind != "SELECTED" })
+	switch { // RFC 7377 2.2
+	case slices.ContainsFunc(filters, func(f mailboxFilter) bool { return f.kind == "SELECTED-DELAYED" }):
+		return bad("SELECTED-DELAYED is for NOTIFY only")
+	case opts.save && others:
+		return bad("SAVE is about the selected mailbox only")
+	case opts.update && s.view == nil:
+		return bad("UPDATE needs a selected mailbox")
+	case opts.update:
+		if err := s.mayUpdate(r); err != nil {
+			return err
+		}
 	}
 	if !opts.given {
 		opts.all = true
@@ -115,26 +124,40 @@ func (s *session) chosen(ctx context.Context, filters []mailboxFilter) ([]string
 	return slices.Compact(names), nil
 }
 
-// searchOne searches one mailbox; it answers only when something was found.
+// searchOne searches one mailbox; it answers only when something was found (RFC 7377 2.1).
 func (s *session) searchOne(ctx context.Context, r *request, name string, opts *returnOptions, key *searchKey) error {
-	box, err := s.open(ctx, name)
+	v, release, err := s.viewOf(ctx, name)
 	if err != nil {
 		return err
 	}
-	defer box.Release()
-	snap := box.Snapshot()
-	v := &view{box: box, snap: snap, uids: snap.UIDs(), readOnly: true}
+	defer release()
 	found, err := s.searcher(v, r).run(ctx, key)
-	if err != nil || len(found) == 0 {
+	if err != nil {
 		return err
 	}
-	if s.view != nil && s.view.box.Name() == name && opts.save {
+	if v == s.view && opts.save {
 		s.saved = toSave(v, opts, found)
 	}
-	if opts.wants() {
-		a := &searchAnswer{session: s, uid: true, modSeq: key.usesModSeq()}
-		a.correlator = fmt.Sprintf("TAG %s MAILBOX %s UIDVALIDITY %d", wire.AppendString(nil, r.tag, false), s.mailboxText(name), snap.UIDValidity)
+	correlator := fmt.Sprintf("TAG %s MAILBOX %s UIDVALIDITY %d", wire.AppendString(nil, r.tag, false), s.mailboxText(name), v.snap.UIDValidity)
+	if len(found) > 0 && opts.wants() {
+		a := &searchAnswer{session: s, correlator: correlator, uid: true, modSeq: key.usesModSeq()}
 		a.write(v, opts, found)
 	}
+	if v == s.view && opts.update {
+		s.addContext(r, correlator, opts, key.clone(), found)
+	}
 	return nil
+}
+
+// viewOf is the view of the selected mailbox, brought up to date, or else one to look at a mailbox once.
+func (s *session) viewOf(ctx context.Context, name string) (v *view, release func(), err error) {
+	if s.view != nil && s.view.box.Name() == name {
+		return s.view, func() {}, s.refresh(ctx)
+	}
+	box, err := s.open(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	snap := box.Snapshot()
+	return &view{box: box, snap: snap, uids: snap.UIDs(), readOnly: true}, box.Release, nil
 }

@@ -2,13 +2,14 @@ package imap
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"facteur/imap/wire"
 )
 
 // notify is RFC 5465: NOTIFY NONE, or NOTIFY SET [STATUS] (filter events) ...
-func (s *session) notify(ctx context.Context, _ *request) error {
+func (s *session) notify(ctx context.Context, r *request) error {
 	d := s.dec
 	d.SP()
 	switch word := d.Keyword(); word {
@@ -39,19 +40,18 @@ func (s *session) notify(ctx context.Context, _ *request) error {
 	if err := n.check(); err != nil {
 		return err
 	}
-	sortGroups(n.groups)
+	if s.view != nil { // RFC 5465 3.1: what has gathered is told as the client wanted it up to now
+		if err := s.report(ctx, r, true); err != nil {
+			return err
+		}
+	}
 	s.dropNotify()
 	s.notifying = n
-	n.gen = s.acct.Generation()
-	if err := s.reportTree(ctx); err != nil {
+	if err := s.reportTree(ctx, func(string) bool { return true }); err != nil {
 		return err
 	}
-	if status { // RFC 5465 3.1: where things stand, of all that are watched
-		for name, state := range n.state {
-			if s.view == nil || s.view.box.Name() != name {
-				s.putStatus(name, state.status, s.withModSeq(allStatus()))
-			}
-		}
+	if status {
+		s.reportStatus()
 	}
 	return nil
 }
@@ -66,7 +66,7 @@ func (s *session) notifyGroup() notifyGroup {
 	g.filter = parseMailboxFilter(d)
 	d.SP()
 	if d.Peek() == '(' {
-		g.events = parseNotifyEvents(d)
+		g.parseEvents(d)
 	} else if word := d.Keyword(); word != "NONE" {
 		d.Fail("expected events")
 	}
@@ -76,66 +76,55 @@ func (s *session) notifyGroup() notifyGroup {
 	return g
 }
 
-func parseNotifyEvents(d *wire.Decoder) notifyEvents {
-	var e notifyEvents
+func (g *notifyGroup) parseEvents(d *wire.Decoder) {
 	d.Open()
 	for d.Err() == nil {
-		switch name := d.Keyword(); name {
-		case "MESSAGENEW":
-			e.messageNew = true
-			// The items stand in parentheses behind it: "MessageNew (uid flags)".
-			if d.Take(' ') {
-				if d.Peek() != '(' {
-					continue
-				}
-				e.items = parseFetchItems(d)
+		name := d.Keyword()
+		bit := slices.IndexFunc(notifyNames, func(n string) bool { return strings.EqualFold(n, name) })
+		if bit < 0 {
+			g.unknown = true
+		} else {
+			g.events |= 1 << bit
+		}
+		// The items stand in parentheses behind it: "MessageNew (uid flags)".
+		if name == "MESSAGENEW" && d.Take(' ') {
+			if d.Peek() != '(' {
+				continue
 			}
-		case "MESSAGEEXPUNGE":
-			e.messageExpunge = true
-		case "FLAGCHANGE":
-			e.flagChange = true
-		case "MAILBOXNAME":
-			e.mailboxName = true
-		case "SUBSCRIPTIONCHANGE":
-			e.subscriptionChange = true
-		case "MAILBOXMETADATACHANGE":
-			e.mailboxMetadata = true
-		case "SERVERMETADATACHANGE":
-			e.serverMetadata = true
-		case "ANNOTATIONCHANGE": // RFC 5465 5: without ANNOTATE it never happens
-		default:
-			e.unknown = true
+			g.items = parseFetchItems(d)
 		}
 		if d.Close() {
 			break
 		}
 		d.SP()
 	}
-	return e
 }
 
-// check refuses what RFC 5465 5 and 6 don't allow.
+// check refuses what RFC 5465 3.1, 5 and 6 don't allow, and puts SELECTED first.
 func (n *notifySet) check() error {
 	selected := 0
 	for _, g := range n.groups {
 		e := g.events
-		if strings.HasPrefix(g.filter.kind, "SELECTED") {
-			selected++
-			if e.mailboxName || e.subscriptionChange || e.mailboxMetadata || e.serverMetadata {
-				return bad("SELECTED is about messages only")
-			}
-		} else if len(e.items) > 0 {
-			return bad("Items can be fetched of the selected mailbox only")
-		}
-		if e.messageNew != e.messageExpunge || e.flagChange && !e.messageNew {
+		switch {
+		case g.unknown:
+			return no("BADEVENT ("+strings.Join(notifyNames, " ")+")", "Not all of these events are watched")
+		case e.has(messageNew) != e.has(messageExpunge), e.has(flagChange) && !e.has(messageNew):
 			return bad("MessageNew, MessageExpunge and FlagChange go together")
+		case !g.selected() && len(g.items) > 0:
+			return bad("Items can be fetched of the selected mailbox only")
+		case g.selected() && e.has(^messageEvents):
+			return bad("SELECTED is about messages only")
 		}
-		if e.mailboxMetadata || e.serverMetadata || e.unknown {
-			return no("BADEVENT (MessageNew MessageExpunge FlagChange MailboxName SubscriptionChange)", "Not all of these events are watched")
+		if g.selected() {
+			selected++
 		}
 	}
 	if selected > 1 {
 		return bad("SELECTED is there twice")
+	}
+	if i := slices.IndexFunc(n.groups, func(g notifyGroup) bool { return g.selected() }); i > 0 {
+		group := n.groups[i]
+		n.groups = slices.Insert(slices.Delete(n.groups, i, i+1), 0, group)
 	}
 	return nil
 }

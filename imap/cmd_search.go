@@ -16,6 +16,7 @@ type returnOptions struct {
 	min, max, all       bool
 	count, save, update bool
 	partial             *wire.Partial
+	items               []fetchItem // of UPDATE (RFC 5465 7)
 }
 
 // wants reports whether anything is to be answered: SAVE alone is silent (RFC 5182 2.1).
@@ -30,8 +31,14 @@ func parseReturn(d *wire.Decoder) returnOptions {
 		return o
 	}
 	o.given = true
+	option := ""
 	d.List(func() {
-		switch option := d.Keyword(); option {
+		if option == "UPDATE" && d.Peek() == '(' {
+			o.items = parseFetchItems(d)
+			option = ""
+			return
+		}
+		switch option = d.Keyword(); option {
 		case "MIN":
 			o.min = true
 		case "MAX":
@@ -45,6 +52,9 @@ func parseReturn(d *wire.Decoder) returnOptions {
 		case "CONTEXT": // a hint (RFC 5267 4.2)
 		case "UPDATE":
 			o.update = true
+			if d.Peek() == '(' { // RFC 5465 has a space in front of it in its example, but not in its grammar
+				o.items = parseFetchItems(d)
+			}
 		case "PARTIAL":
 			d.SP()
 			if o.partial != nil {
@@ -102,13 +112,12 @@ func (s *session) search(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	if key.usesModSeq() {
-		s.useCondstore()
+	if opts.update {
+		if err := s.mayUpdate(r); err != nil {
+			return err
+		}
 	}
-	if err := s.refresh(ctx); err != nil {
-		return err
-	}
-	found, err := s.find(ctx, r, key)
+	found, err := s.lookUp(ctx, r, key)
 	if err != nil {
 		if opts.save { // RFC 5182 2.1
 			s.saved = nil
@@ -118,8 +127,9 @@ func (s *session) search(ctx context.Context, r *request) error {
 	if opts.save {
 		s.saved = toSave(s.view, &opts, found)
 	}
+	correlator := fmt.Sprintf("TAG %s", wire.AppendString(nil, r.tag, false))
 	if opts.update {
-		s.addContext(r, key, found)
+		s.addContext(r, correlator, &opts, key, found)
 	}
 	if !opts.given && !s.rev2 {
 		s.writeSearch(r, key, found)
@@ -129,7 +139,7 @@ func (s *session) search(ctx context.Context, r *request) error {
 		opts.all = true
 	}
 	if opts.wants() {
-		a := &searchAnswer{session: s, correlator: fmt.Sprintf("TAG %s", wire.AppendString(nil, r.tag, false)), uid: r.cmd.uid, modSeq: key.usesModSeq()}
+		a := &searchAnswer{session: s, correlator: correlator, uid: r.cmd.uid, modSeq: key.usesModSeq()}
 		a.write(s.view, &opts, found)
 	}
 	return nil
@@ -141,10 +151,14 @@ func (s *session) find(ctx context.Context, r *request, key *searchKey) ([]int, 
 }
 
 func (s *session) searcher(v *view, r *request) *search {
+	saved := s.saved
+	if v != s.view { // "$" is of the selected mailbox
+		saved = nil
+	}
 	return &search{
 		box:  &watchedBox{Mailbox: v.box, session: s, tag: r.tag, last: time.Now()},
 		uids: v.uids, entry: v.entry, entries: v.entries([]span{{0, len(v.uids)}}), recent: v.isRecent,
-		saved: s.saved, now: s.srv.cfg.Now(),
+		saved: saved, now: s.srv.cfg.Now(),
 	}
 }
 

@@ -78,7 +78,7 @@ func commandTable() []command {
 		{name: "SETQUOTA", states: loggedIn, sync: syncAll, cap: "QUOTA", run: (*session).setQuota},
 		{name: "GETMETADATA", states: loggedIn, sync: syncAll, cap: "METADATA", run: (*session).getMetadata},
 		{name: "SETMETADATA", states: loggedIn, sync: syncAll, cap: "METADATA", run: (*session).setMetadata},
-		{name: "ESEARCH", states: loggedIn, sync: syncFlags, cap: "MULTISEARCH", run: (*session).multiSearch},
+		{name: "ESEARCH", states: loggedIn, sync: syncFlags, uid: true, cap: "MULTISEARCH", run: (*session).multiSearch},
 
 		// RFC 9051 6.4
 		{name: "CLOSE", states: selected, run: (*session).closeMailbox},

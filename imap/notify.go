@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -10,57 +11,87 @@ import (
 
 // notifySet is what NOTIFY SET has asked for (RFC 5465). Without one a session is told of
 // its selected mailbox in the usual way, at the end of commands and in IDLE; an empty one
-// (NOTIFY NONE) leaves the ends of commands.
+// (NOTIFY NONE) leaves the ends of commands, where RFC 9051 5.2 wants EXISTS in any case.
 type notifySet struct {
 	groups []notifyGroup // SELECTED first, if it is there
 	state  map[string]notified
-	lists  map[string]string // attributes of each mailbox as LIST would show them
+	tree   map[string]treeName
+	meta   map[string][]byte // entries of the server
 	gen    uint64
 }
 
 // notifyGroup is a filter and the events it is about.
 type notifyGroup struct {
-	filter mailboxFilter
-	events notifyEvents
+	filter  mailboxFilter
+	events  notifyEvents // none: NONE
+	unknown bool         // there was another: NO [BADEVENT]
+	items   []fetchItem  // of MessageNew in the selected mailbox; nil: EXISTS alone
 }
 
-// notifyEvents are the events of RFC 5465 5.
-type notifyEvents struct {
-	messageNew, messageExpunge, flagChange bool
-	mailboxName, subscriptionChange        bool
-	mailboxMetadata, serverMetadata        bool
-	unknown                                bool // there was another: NO [BADEVENT]
+// notifyEvents is a set of the events of RFC 5465 5.
+type notifyEvents uint8
 
-	items []fetchItem // of MessageNew in the selected mailbox; nil: EXISTS alone
+const (
+	messageNew notifyEvents = 1 << iota
+	messageExpunge
+	flagChange
+	mailboxName
+	subscriptionChange
+	mailboxMetadata
+	serverMetadata
+
+	messageEvents = messageNew | messageExpunge | flagChange
+)
+
+// notifyNames are the events by the order of their bits.
+var notifyNames = []string{
+	"MessageNew", "MessageExpunge", "FlagChange", "MailboxName", "SubscriptionChange", "MailboxMetadataChange", "ServerMetadataChange",
 }
+
+func (e notifyEvents) has(any notifyEvents) bool { return e&any != 0 }
 
 // notified is what a client knows of a mailbox that it hasn't selected.
 type notified struct {
+	events notifyEvents
 	status storage.Status
 	box    *storage.Mailbox
 }
 
-// selected are the events of the selected mailbox. delayed says that EXPUNGE waits for a
-// command that allows it (RFC 5465 6.1: SELECTED-DELAYED).
-func (n *notifySet) selected() (events notifyEvents, delayed, ok bool) {
-	if n == nil || len(n.groups) == 0 || !strings.HasPrefix(n.groups[0].filter.kind, "SELECTED") {
-		return notifyEvents{}, false, false
+func (g *notifyGroup) selected() bool { return strings.HasPrefix(g.filter.kind, "SELECTED") }
+
+// selected is the group of the selected mailbox; without one there are no events of it (RFC
+// 5465 3.1). delayed says that EXPUNGE waits for a command that allows it (6.1.2).
+func (n *notifySet) selected() (group notifyGroup, delayed bool) {
+	if n == nil || len(n.groups) == 0 || !n.groups[0].selected() {
+		return notifyGroup{}, false
 	}
-	return n.groups[0].events, n.groups[0].filter.kind == "SELECTED-DELAYED", true
+	return n.groups[0], n.groups[0].filter.kind == "SELECTED-DELAYED"
 }
 
-// events are those that a mailbox which is not selected is watched for: of the first group
-// that has it (RFC 5465 3.1).
+// events are those that a mailbox is watched for, but for its messages while it is selected:
+// those of all groups that have it (RFC 5465 6), up to one that wants none of it.
 func (n *notifySet) events(m *storage.MailboxInfo) notifyEvents {
+	var events notifyEvents
 	for _, g := range n.groups {
-		if !strings.HasPrefix(g.filter.kind, "SELECTED") && g.filter.matches(m) {
-			return g.events
+		if g.selected() || !g.filter.matches(m) {
+			continue
 		}
+		if g.events == 0 {
+			break
+		}
+		events |= g.events
 	}
-	return notifyEvents{}
+	return events
 }
 
-func (e notifyEvents) messages() bool { return e.messageNew || e.messageExpunge || e.flagChange }
+// serverEvents are those that belong to no mailbox.
+func (n *notifySet) serverEvents() notifyEvents {
+	var events notifyEvents
+	for _, g := range n.groups {
+		events |= g.events & serverMetadata
+	}
+	return events
+}
 
 // dropNotify forgets what NOTIFY has asked for.
 func (s *session) dropNotify() {
@@ -75,14 +106,25 @@ func (s *session) dropNotify() {
 
 // wantsFlagChanges reports whether changed flags are told of.
 func (s *session) wantsFlagChanges() bool {
-	events, _, ok := s.notifying.selected()
-	return !ok || events.flagChange
+	if s.notifying == nil {
+		return true
+	}
+	group, _ := s.notifying.selected()
+	return group.events.has(flagChange)
 }
 
-// reportNotify tells what NOTIFY has asked for; it runs between commands, and in IDLE.
+// reportNotify tells what NOTIFY has asked for, between commands.
 func (s *session) reportNotify(ctx context.Context) error {
-	if events, delayed, ok := s.notifying.selected(); ok && s.view != nil {
-		if err := s.report(ctx, &request{}, events.messageExpunge && !delayed); err != nil {
+	_, delayed := s.notifying.selected()
+	return s.reportEvents(ctx, !delayed)
+}
+
+// reportNotifyIdle is reportNotify in IDLE, which SELECTED-DELAYED waits for (RFC 5465 6.1.2).
+func (s *session) reportNotifyIdle(ctx context.Context) error { return s.reportEvents(ctx, true) }
+
+func (s *session) reportEvents(ctx context.Context, expunges bool) error {
+	if group, _ := s.notifying.selected(); group.events != 0 && s.view != nil {
+		if err := s.report(ctx, &request{}, expunges); err != nil {
 			return err
 		}
 	}
@@ -90,34 +132,36 @@ func (s *session) reportNotify(ctx context.Context) error {
 }
 
 // reportNewMessages fetches, for MessageNew, the items that the client wants of messages
-// that have just arrived (RFC 5465 5.2): those from position from on.
-func (s *session) reportNewMessages(ctx context.Context, from int) error {
-	events, _, ok := s.notifying.selected()
-	if !ok || len(events.items) == 0 || from >= len(s.view.uids) {
+// that have just arrived (RFC 5465 5.2): those from position from on, but for those that this
+// client has put there.
+func (s *session) reportNewMessages(ctx context.Context, r *request, from int) error {
+	group, _ := s.notifying.selected()
+	if len(group.items) == 0 {
 		return nil
 	}
-	f := &fetcher{session: s, r: &request{}, items: events.items}
-	return f.run(ctx, []span{{from, len(s.view.uids)}})
+	var spans []span
+	for i := from; i < len(s.view.uids); i++ {
+		if !slices.Contains(r.made, s.view.uids[i]) {
+			spans = append(spans, span{i, i + 1})
+		}
+	}
+	f := &fetcher{session: s, r: &request{}, items: group.items}
+	return f.run(ctx, spans)
 }
 
 // reportOthers tells of the mailboxes that are not selected: STATUS where messages changed,
-// LIST where names or subscriptions did.
+// and what reportTree tells.
 func (s *session) reportOthers(ctx context.Context) error {
-	n := s.notifying
-	gen := s.acct.Generation()
-	if gen != n.gen {
-		n.gen = gen
-		if err := s.reportTree(ctx); err != nil {
-			return err
-		}
+	if err := s.reportTree(ctx, nil); err != nil {
+		return err
 	}
+	n := s.notifying
 	for name, old := range n.state {
 		status := old.box.Status()
 		if status.HighestModSeq == old.status.HighestModSeq || s.view != nil && s.view.box.Name() == name {
 			continue
 		}
-		events := n.events(&storage.MailboxInfo{Name: name, Subscribed: strings.Contains(n.lists[name], `\Subscribed`), Exists: true})
-		if items := statusOf(events, old.status, status); len(items) > 0 {
+		if items := statusOf(old.events, old.status, status); len(items) > 0 {
 			s.putStatus(name, status, s.withModSeq(items))
 		}
 		old.status = status
@@ -137,93 +181,30 @@ func (s *session) withModSeq(items []string) []string {
 	return items
 }
 
-// statusOf chooses the STATUS items of a change (RFC 5465 5.2, 5.3, 4).
+// statusOf chooses the STATUS items of a change (RFC 5465 5.1, 5.2, 5.3).
 func statusOf(e notifyEvents, old, now storage.Status) []string {
 	arrived := now.UIDNext != old.UIDNext
 	expunged := int64(now.Messages) < int64(old.Messages)+int64(now.UIDNext)-int64(old.UIDNext)
-	var items []string
 	switch {
-	case arrived && e.messageNew, expunged && e.messageExpunge:
-		items = allStatus()
-	case !arrived && !expunged && e.flagChange:
-		items = []string{"UIDVALIDITY", "UNSEEN"}
-	default:
-		return nil
-	}
-	return items
-}
-
-// reportTree looks at the listing again, opens mailboxes that have come into a filter's
-// reach, and tells of names and subscriptions that have changed (RFC 5465 5.4, 5.5).
-func (s *session) reportTree(ctx context.Context) error {
-	n := s.notifying
-	boxes, err := s.acct.Mailboxes(ctx)
-	if err != nil {
-		return err
-	}
-	first := n.lists == nil
-	lists := make(map[string]string, len(boxes))
-	q := &listRequest{extended: true, showSubscribed: true}
-	for i := range boxes {
-		m := &boxes[i]
-		attrs := strings.Join(q.attributes(listed{MailboxInfo: *m}), " ")
-		lists[m.Name] = attrs
-		e := n.events(m)
-		old, known := n.lists[m.Name]
-		changed := !known && e.mailboxName || known && old != attrs && (e.subscriptionChange || e.mailboxName)
-		if changed && !first {
-			s.out.printf("* LIST (%s) \"/\" %s\r\n", attrs, s.mailboxText(m.Name))
-		}
-		if err := s.watchMailbox(ctx, m, e, first); err != nil {
-			return err
-		}
-	}
-	for name := range n.lists {
-		if _, ok := lists[name]; !ok && n.events(&storage.MailboxInfo{Name: name}).mailboxName {
-			s.out.printf("* LIST (\\NonExistent) \"/\" %s\r\n", s.mailboxText(name))
-		}
-	}
-	for name, state := range n.state {
-		if state.box.Gone() || state.box.Name() != name {
-			state.box.Release()
-			delete(n.state, name)
-		}
-	}
-	n.lists = lists
-	return nil
-}
-
-// watchMailbox opens a mailbox whose messages are to be told of.
-func (s *session) watchMailbox(ctx context.Context, m *storage.MailboxInfo, e notifyEvents, first bool) error {
-	n := s.notifying
-	if _, ok := n.state[m.Name]; ok || !e.messages() || !m.Exists || m.NoSelect {
-		return nil
-	}
-	box, err := s.open(ctx, m.Name)
-	if isMissing(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	status := box.Status()
-	n.state[m.Name] = notified{status: status, box: box}
-	if !first && status.Messages > 0 && e.messageNew {
-		s.putStatus(m.Name, status, s.withModSeq(allStatus()))
+	case arrived && e.has(messageNew), expunged && e.has(messageExpunge):
+		return allStatus()
+	case !arrived && !expunged && e.has(flagChange):
+		return []string{"UIDVALIDITY", "UNSEEN"}
 	}
 	return nil
 }
 
-// sortGroups puts SELECTED first; there is one at most.
-func sortGroups(groups []notifyGroup) {
-	slices.SortStableFunc(groups, func(a, b notifyGroup) int {
-		return boolInt(strings.HasPrefix(b.filter.kind, "SELECTED")) - boolInt(strings.HasPrefix(a.filter.kind, "SELECTED"))
-	})
-}
-
-func boolInt(b bool) int {
-	if b {
-		return 1
+// reportStatus is NOTIFY SET STATUS: where all mailboxes stand whose messages are watched.
+// FlagChange wants HIGHESTMODSEQ, CONDSTORE or not (RFC 5465 3.1).
+func (s *session) reportStatus() {
+	for _, name := range slices.Sorted(maps.Keys(s.notifying.state)) {
+		if s.view != nil && s.view.box.Name() == name {
+			continue
+		}
+		state, items := s.notifying.state[name], s.withModSeq(allStatus())
+		if !s.condstore && state.events.has(flagChange) {
+			items = append(items, "HIGHESTMODSEQ")
+		}
+		s.putStatus(name, state.status, items)
 	}
-	return 0
 }

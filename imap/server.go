@@ -30,7 +30,7 @@ type Config struct {
 	Store  *storage.Store
 	Auth   Authenticator
 	TLS    *tls.Config                   // for STARTTLS; nil: not offered
-	NoCaps func(account string) []string // capabilities not shown to an account; nil: none
+	NoCaps func(account string) []string // capabilities switched off for an account; nil: none
 
 	// Busy says that background work should come back later: Apple's indexer is told so
 	// (TN3189). nil: never.
@@ -43,7 +43,7 @@ type Config struct {
 	MaxConns     int    // in all; 0: 10,000
 	MaxPerAddr   int    // connections of one address before login; 0: 20, negative: no limit
 	MaxPerUser   int    // connections of one user from one address; 0: 40, negative: no limit
-	MessageLimit int    // messages one command may touch (RFC 9738); 0: 1,000,000
+	MessageLimit int    // messages one command may touch (RFC 9738); 0: 1,000,000, see BUGS
 
 	LoginTimeout time.Duration // from connect to login; 0: 2 minutes
 	IdleTimeout  time.Duration // without a command; 0: 31 minutes (RFC 9051 5.4)

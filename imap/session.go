@@ -39,6 +39,7 @@ type request struct {
 	okCode string          // response code of the final OK
 	okText string          // its text; empty: "NAME completed."
 	own    []storage.Entry // changes that it has told of itself, ascending
+	made   []storage.UID   // messages that it has put into the selected mailbox
 }
 
 func newSession(c *conn) *session {
@@ -227,6 +228,14 @@ func (s *session) tagged(r *request, resp *response) {
 		return
 	}
 	s.out.printf("%s %s %s\r\n", tag, resp.status, resp.text)
+}
+
+// hasMade notes messages that a command has put into box: a client isn't sent its own (RFC 5465
+// 5.2).
+func (r *request) hasMade(s *session, box *storage.Mailbox, uids ...storage.UID) {
+	if s.notifying != nil && s.view != nil && s.view.box == box {
+		r.made = uids
+	}
 }
 
 // appendMailbox appends a mailbox name in the session's encoding.

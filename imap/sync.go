@@ -49,11 +49,11 @@ func (s *session) report(ctx context.Context, r *request, expunges bool) error {
 	}
 	s.reportChanges(r, before, known)
 	if s.notifying != nil {
-		if err := s.reportNewMessages(ctx, had); err != nil {
+		if err := s.reportNewMessages(ctx, r, had); err != nil {
 			return err
 		}
 	}
-	return s.contextsChanged(ctx)
+	return s.contextsChanged(ctx, had)
 }
 
 // reportGone writes the EXPUNGE responses, or VANISHED for QRESYNC (RFC 7162 3.2.10) and
@@ -198,9 +198,13 @@ func (s *session) openFetch(b []byte, seq int, uid storage.UID) []byte {
 }
 
 // needsUID reports whether FETCH responses have to hold the UID: under UID commands (RFC
-// 9051 6.4.9) and with QRESYNC (RFC 7162 3.2.4).
+// 9051 6.4.9), with QRESYNC (RFC 7162 3.2.4) and with NOTIFY's FlagChange (RFC 5465 5.1).
 func (s *session) needsUID(r *request) bool {
-	return !s.uidOnly && (s.qresync || r.cmd != nil && r.cmd.uid)
+	if s.uidOnly {
+		return false
+	}
+	group, _ := s.notifying.selected()
+	return s.qresync || r.cmd != nil && r.cmd.uid || group.events.has(flagChange)
 }
 
 // startFetch is openFetch with the UID where it is needed.
