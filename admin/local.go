@@ -179,12 +179,12 @@ func chosenOrNew(name string, password *string) Secret {
 	if *password != "" {
 		return Secret{Name: name}
 	}
-	*password = GeneratePassword()
+	*password = generatePassword()
 	return Secret{name, *password}
 }
 
-// GeneratePassword returns 100 random bits as five groups of four letters and digits.
-func GeneratePassword() string {
+// generatePassword returns 100 random bits as five groups of four letters and digits.
+func generatePassword() string {
 	var bits [13]byte
 	rand.Read(bits[:])
 	letters := base32.NewEncoding("abcdefghjkmnpqrstuvwxyz023456789").WithPadding(base32.NoPadding).EncodeToString(bits[:])

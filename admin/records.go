@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"facteur/mta/dns"
 )
@@ -29,7 +27,7 @@ func (s Site) Records(domain string, keys []Key) []Record {
 		list = append(list, Record{name + ".", kind, fmt.Sprintf(format, args...), why})
 	}
 	text := func(name, why, format string, args ...any) {
-		add(name, "TXT", why, "%s", splitText(fmt.Sprintf(format, args...)))
+		add(name, "TXT", why, "%s", dns.QuoteText(fmt.Sprintf(format, args...)))
 	}
 	host := s.Hostname + "."
 	list = s.addressRecords()
@@ -87,20 +85,11 @@ func (s Site) addressRecords() []Record {
 
 // KeyRecord is the record of one DKIM key (RFC 6376 3.6.2).
 func KeyRecord(k Key) Record {
-	return Record{k.Selector + "._domainkey." + k.Domain + ".", "TXT", splitText(k.Record), "DKIM key, " + k.Algorithm + ", " + k.State}
+	return Record{k.Selector + "._domainkey." + k.Domain + ".", "TXT", dns.QuoteText(k.Record), "DKIM key, " + k.Algorithm + ", " + k.State}
 }
 
 // policyID changes when the policy does (RFC 8461 3.1: at most 32 letters and digits).
 func (s Site) policyID() string {
 	sum := sha256.Sum256([]byte(s.Policy))
 	return hex.EncodeToString(sum[:10])
-}
-
-// splitText quotes a TXT record as strings of at most 255 octets (RFC 1035 3.3.14).
-func splitText(text string) string {
-	var parts []string
-	for len(text) > 255 {
-		parts, text = append(parts, strconv.Quote(text[:255])), text[255:]
-	}
-	return strings.Join(append(parts, strconv.Quote(text)), " ")
 }

@@ -16,13 +16,13 @@ import (
 	"time"
 )
 
-// SocketPath is where the server of a data folder listens.
-func SocketPath(dir string) string { return filepath.Join(dir, "admin.sock") }
+// socketPath is where the server of a data folder listens.
+func socketPath(dir string) string { return filepath.Join(dir, "admin.sock") }
 
 // Listen opens the socket of a data folder. The caller holds its lock, so a socket
 // file that is there is a dead server's.
 func Listen(dir string) (net.Listener, error) {
-	path := SocketPath(dir)
+	path := socketPath(dir)
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
 		return nil, fmt.Errorf("old admin socket: %w", err)
 	}
@@ -131,7 +131,7 @@ type Client struct{ http *http.Client }
 // answers there.
 func Dial(ctx context.Context, dir string) (*Client, error) {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", SocketPath(dir))
+		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "unix", socketPath(dir))
 	}
 	conn, err := dial(ctx, "", "")
 	if err != nil {

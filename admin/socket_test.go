@@ -65,7 +65,7 @@ func TestSocketCarriesAnswersAndErrors(t *testing.T) {
 	server := &http.Server{Handler: Handler(stub{}, slog.New(slog.NewTextHandler(io.Discard, nil)))}
 	go server.Serve(l)
 	defer server.Close()
-	if info, err := os.Stat(SocketPath(dir)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(socketPath(dir)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("socket: %v, %v", info.Mode(), err)
 	}
 
@@ -104,7 +104,7 @@ func TestListenSaysThatAPathIsTooLong(t *testing.T) {
 
 func TestListenReplacesADeadServersSocket(t *testing.T) {
 	dir := shortDir(t)
-	dead, err := net.Listen("unix", SocketPath(dir))
+	dead, err := net.Listen("unix", socketPath(dir))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,41 +197,6 @@ func (m *Mailbox) recompute(uid UID) (detailRow, op, error) {
 	return detailRow{uid, put.refs.guess(put.email), put.saved, put.summary}, put, nil
 }
 
-// ByObjectID finds messages of this mailbox by RFC 8474 EMAILID or THREADID.
-func (m *Mailbox) ByObjectID(ctx context.Context, email, thread string) ([]UID, error) {
-	s := m.Snapshot()
-	var uids []UID
-	if email != "" {
-		for _, c := range s.chunks {
-			for i := range c.recs {
-				if emailID(c.base(i)) == email {
-					uids = append(uids, c.recs[i].uid)
-				}
-			}
-		}
-		return uids, nil
-	}
-	n, ok := parseThreadID(thread)
-	if !ok {
-		return nil, nil
-	}
-	if err := m.a.flush(ctx); err != nil {
-		return nil, err
-	}
-	err := m.a.query(ctx, func(rows *sql.Rows) error {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			return err
-		}
-		if _, ok := s.Find(UID(uint32(id))); ok {
-			uids = append(uids, UID(uint32(id)))
-		}
-		return nil
-	}, "SELECT id FROM detail WHERE thread=? AND id BETWEEN ? AND ? ORDER BY id",
-		int64(n), rowID(m.validity, 0), rowID(m.validity, 1<<32-1))
-	return uids, err
-}
-
 // Vanished lists the UIDs expunged after since, ascending (RFC 7162 3.2). complete is
 // false when the index doesn't reach back that far: then every UID below UIDNext that
 // is not in the mailbox has to be taken for expunged.

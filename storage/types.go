@@ -17,17 +17,16 @@ type ModSeq uint64
 
 // Errors that callers branch on. They come wrapped with the name of what failed.
 var (
-	ErrNoAccount  = errors.New("no such account")
-	ErrNoMailbox  = errors.New("no such mailbox")
-	ErrExists     = errors.New("mailbox exists already")
-	ErrName       = errors.New("not a mailbox name")
-	ErrHasChild   = errors.New("mailbox has children")
-	ErrGone       = errors.New("message is gone")
-	ErrOverQuota  = errors.New("over quota")
-	ErrLimit      = errors.New("limit reached") // keywords, name length, metadata
-	ErrDiskFull   = errors.New("disk is full")  // below the low-water mark, or ENOSPC
-	ErrInbox      = errors.New("not possible with INBOX")
-	ErrNoMetadata = errors.New("no such metadata entry")
+	ErrNoAccount = errors.New("no such account")
+	ErrNoMailbox = errors.New("no such mailbox")
+	ErrExists    = errors.New("mailbox exists already")
+	ErrName      = errors.New("not a mailbox name")
+	ErrHasChild  = errors.New("mailbox has children")
+	ErrGone      = errors.New("message is gone")
+	ErrOverQuota = errors.New("over quota")
+	ErrLimit     = errors.New("limit reached") // keywords, name length, metadata
+	ErrDiskFull  = errors.New("disk is full")  // below the low-water mark, or ENOSPC
+	ErrInbox     = errors.New("not possible with INBOX")
 )
 
 // System flags, as bits of Flags.System (RFC 9051 2.3.2). \Recent is not a flag

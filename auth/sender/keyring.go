@@ -56,17 +56,6 @@ type Key struct {
 // Name is where the record is published.
 func (k Key) Name() string { return k.Selector + "._domainkey." + k.Domain }
 
-// ZoneLine is the record as a line of a zone file, split into strings of 255 octets (RFC 6376
-// 3.6.2.2, RFC 1035 3.3).
-func (k Key) ZoneLine() string {
-	var line strings.Builder
-	line.WriteString(k.Name() + ". IN TXT")
-	for chunk := range slices.Chunk([]byte(k.Record), 255) {
-		fmt.Fprintf(&line, ` "%s"`, chunk)
-	}
-	return line.String()
-}
-
 type signingKey struct {
 	Key
 	signer crypto.Signer

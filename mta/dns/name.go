@@ -2,6 +2,7 @@ package dns
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 
 	mdns "github.com/miekg/dns"
@@ -106,4 +107,13 @@ func isASCII(s string) bool {
 		}
 	}
 	return true
+}
+
+// QuoteText writes the text of a TXT record as a zone file has it: strings of at most 255 octets (RFC 1035 3.3.14).
+func QuoteText(text string) string {
+	var parts []string
+	for len(text) > 255 {
+		parts, text = append(parts, strconv.Quote(text[:255])), text[255:]
+	}
+	return strings.Join(append(parts, strconv.Quote(text)), " ")
 }
