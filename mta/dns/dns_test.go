@@ -239,6 +239,71 @@ func TestCacheKeepsTheRecordsTime(t *testing.T) {
 	}
 }
 
+// TestFailuresAreRemembered for a moment, a longer one each time; an answer ends that.
+func TestFailuresAreRemembered(t *testing.T) {
+	var asked atomic.Int32
+	var well atomic.Bool
+	server := handle(t, func(w mdns.ResponseWriter, req *mdns.Msg) {
+		asked.Add(1)
+		msg := reply(t, req, "x.example. 1 IN A 192.0.2.1")
+		if !well.Load() {
+			msg = reply(t, req)
+			msg.Rcode = mdns.RcodeServerFailure
+		}
+		w.WriteMsg(msg)
+	})
+	now := time.Unix(1000, 0)
+	r := testResolver(t, Config{Servers: []netip.AddrPort{server}, Now: func() time.Time { return now }})
+	for i, c := range []struct {
+		after time.Duration
+		well  bool
+		asked bool // anew
+		fails bool
+	}{
+		{0, false, true, true},
+		{4 * time.Second, true, false, true}, // a failure of 5 s ago
+		{1 * time.Second, false, true, true},
+		{9 * time.Second, true, false, true}, // 10 s
+		{1 * time.Second, false, true, true},
+		{20 * time.Second, false, true, true},
+		{40 * time.Second, false, true, true},
+		{59 * time.Second, true, false, true}, // a minute at most
+		{1 * time.Second, true, true, false},
+		{2 * time.Second, false, true, true},
+		{5 * time.Second, false, true, true}, // 5 s again
+		{time.Hour, false, true, true},
+		{5 * time.Second, true, true, false}, // long ago is forgotten
+	} {
+		now = now.Add(c.after)
+		well.Store(c.well)
+		before := asked.Load()
+		_, err := r.IPv4(t.Context(), "x.example")
+		if (asked.Load() > before) != c.asked || IsTemporary(err) != c.fails {
+			t.Errorf("step %d: asked %v times, %v", i, asked.Load()-before, err)
+		}
+	}
+}
+
+// TestGivingUpIsNoFailure: who leaves before the answer has learnt nothing about the servers.
+func TestGivingUpIsNoFailure(t *testing.T) {
+	release, asked := make(chan struct{}), make(chan struct{}, 10)
+	server := handle(t, func(w mdns.ResponseWriter, req *mdns.Msg) {
+		asked <- struct{}{}
+		<-release
+		w.WriteMsg(reply(t, req, "x.example. 60 IN A 192.0.2.1"))
+	})
+	r := testResolver(t, Config{Servers: []netip.AddrPort{server}, Timeout: time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-asked; cancel() }()
+	if _, err := r.IPv4(ctx, "x.example"); !IsTemporary(err) {
+		t.Errorf("given up: %v", err)
+	}
+	close(release)
+	if _, err := r.IPv4(t.Context(), "x.example"); err != nil {
+		t.Errorf("asked anew: %v", err)
+	}
+}
+
 func TestCacheIsBounded(t *testing.T) {
 	c := newCache(time.Now)
 	for i := range maxEntries + 100 {

@@ -14,9 +14,8 @@
 // make a Zone misbehave for a name: servfail, refused, timeout (no answer at all), truncate (over
 // UDP), nochase (a CNAME is not followed), and secure (sets the AD bit; no fault).
 //
-// BUGS: a failure to get an answer is not remembered (RFC 9520), since the servers we ask are
-// expected to do so. Names below one that does not exist are asked for again (RFC 8020).
+// BUGS: names below one that does not exist are asked for again (RFC 8020).
 //
 // RFC 1035, 2308 (negative caching), 2782 (SRV), 3596 (AAAA), 5891 (A-labels), 6840 5.7 (AD in a
-// query), 6891 (EDNS), 7505 (null MX), 7766 (TCP).
+// query), 6891 (EDNS), 7505 (null MX), 7766 (TCP), 9520 (caching of failures).
 package dns

@@ -15,9 +15,10 @@ type question struct {
 	typ  uint16
 }
 
-// found is the outcome that DNS vouches for: records, or certainly none.
+// found is the outcome that DNS vouches for: records, or certainly none. In the cache it may be a failure.
 type found struct {
 	records   []mdns.RR
+	err       error
 	none      Kind // with no records: NXDomain or NoData
 	name      string
 	authentic bool
@@ -44,9 +45,11 @@ func (r *Resolver) find(ctx context.Context, name string, qtype uint16) (found, 
 	f, cached := r.cache.get(q)
 	if !cached {
 		f, err = r.flights.do(ctx, q, r.resolve)
-		if err != nil {
-			return found{}, false, fail(Temporary, err)
-		}
+	} else {
+		err = f.err
+	}
+	if err != nil {
+		return found{}, cached, fail(Temporary, err)
 	}
 	if len(f.records) == 0 {
 		return found{}, cached, fail(f.none, nil)
@@ -54,9 +57,21 @@ func (r *Resolver) find(ctx context.Context, name string, qtype uint16) (found, 
 	return f, cached, nil
 }
 
-// resolve asks for q, follows CNAMEs where the server didn't, and remembers the outcome. The error
-// is always a temporary one.
+// resolve asks for q and remembers the outcome. The error is always a temporary one.
 func (r *Resolver) resolve(ctx context.Context, q question) (found, error) {
+	f, err := r.chase(ctx, q)
+	switch {
+	case r.zone != nil: // it is as quick as a cache
+	case err == nil:
+		r.cache.put(q, f)
+	case ctx.Err() == nil: // else nobody waited to hear
+		r.cache.fail(q, err)
+	}
+	return f, err
+}
+
+// chase asks for q and follows CNAMEs where the server didn't.
+func (r *Resolver) chase(ctx context.Context, q question) (found, error) {
 	total := found{name: q.name, authentic: true, ttl: maxTTL}
 	for range maxChain {
 		msg, err := r.exchange(ctx, question{total.name, q.typ})
@@ -70,7 +85,6 @@ func (r *Resolver) resolve(ctx context.Context, q question) (found, error) {
 		total.authentic = total.authentic && msg.AuthenticatedData
 		total.size += msg.Len()
 		if total.name == asked || total.none == NXDomain || len(total.records) > 0 || hasSOA(msg) {
-			r.remember(q, total)
 			return total, nil
 		}
 	}
@@ -131,12 +145,6 @@ func hasSOA(msg *mdns.Msg) bool {
 		}
 	}
 	return false
-}
-
-func (r *Resolver) remember(q question, f found) {
-	if r.zone == nil {
-		r.cache.put(q, f)
-	}
 }
 
 // checkRcode tells an answer that DNS vouches for from a failure.
