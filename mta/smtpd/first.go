@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"os"
 	"sync"
@@ -18,8 +19,8 @@ import (
 
 // FirstContact asks unknown senders to come again in a while, which programs that only throw mail at
 // us never do. It is asked for nobody whose domain vouches for the message (one-time
-// codes come from those). What it knows is in memory, and in File between an orderly stop and the next
-// start: a crash costs strangers of the last hour one more delay.
+// codes come from those). What it knows is in memory, and in File seconds later: a
+// crash costs strangers of the last ten seconds one more delay.
 type FirstContact struct {
 	Wait time.Duration // before the second try counts: 5 min
 	Keep time.Duration // how long a network that came again is known: 30 days
@@ -27,6 +28,7 @@ type FirstContact struct {
 	File string        // see Load and Run; empty: nothing is kept
 
 	mu    sync.Mutex
+	dirty bool                       // something is not in File yet
 	asked map[contact]time.Time      // when a sender first came
 	known map[netip.Prefix]time.Time // networks that came again, until
 }
@@ -44,6 +46,7 @@ func (f *FirstContact) Ask(peer netip.Addr, env *mta.Envelope, now time.Time) *m
 	network := networks(peer)[1] // large senders try again from a neighbour
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.dirty = true
 	if now.Before(f.known[network]) {
 		f.known[network] = now.Add(f.Keep)
 		return nil
@@ -118,15 +121,15 @@ func (f *FirstContact) Load() error {
 	return nil
 }
 
-// Run writes File every hour and when ctx ends.
+// Run keeps File as new as ten seconds ago, and writes it when ctx ends.
 func (f *FirstContact) Run(ctx context.Context) error {
-	hourly := time.NewTicker(time.Hour)
-	defer hourly.Stop()
+	tick := time.NewTicker(10 * time.Second)
+	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return f.save()
-		case <-hourly.C:
+		case <-tick.C:
 			_ = f.save() // what fails now is tried again, and told at the end
 		}
 	}
@@ -134,8 +137,23 @@ func (f *FirstContact) Run(ctx context.Context) error {
 
 func (f *FirstContact) save() error {
 	f.mu.Lock()
-	text, err := json.Marshal(remembered{f.asked, f.known})
+	r, dirty := remembered{maps.Clone(f.asked), maps.Clone(f.known)}, f.dirty
+	f.dirty = false
 	f.mu.Unlock()
+	if !dirty {
+		return nil
+	}
+	if err := f.write(r); err != nil {
+		f.mu.Lock()
+		f.dirty = true
+		f.mu.Unlock()
+		return err
+	}
+	return nil
+}
+
+func (f *FirstContact) write(r remembered) error {
+	text, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}

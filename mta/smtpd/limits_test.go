@@ -566,6 +566,29 @@ func TestFirstContactSurvivesARestart(t *testing.T) {
 	}
 }
 
+// What a kill takes away was learnt in the last ten seconds.
+func TestFirstContactSurvivesAKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &FirstContact{Wait: time.Minute, Keep: time.Hour, Max: 100, File: filepath.Join(t.TempDir(), "first-contact.json")}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- f.Run(ctx) }()
+		f.Ask(netip.MustParseAddr("192.0.2.1"), &mta.Envelope{}, time.Now())
+		time.Sleep(11 * time.Second)
+		killed := &FirstContact{Wait: f.Wait, Keep: f.Keep, Max: f.Max, File: f.File}
+		if err := killed.Load(); err != nil {
+			t.Fatal(err)
+		}
+		if r := killed.Ask(netip.MustParseAddr("192.0.2.1"), &mta.Envelope{}, time.Now().Add(time.Minute)); r != nil {
+			t.Errorf("the second try after the kill: %v", r)
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // An aligned sender is never asked to wait.
 func TestFirstContactAligned(t *testing.T) {
 	for _, c := range []struct{ dmarc, want string }{{"pass", "250"}, {"none", "451 4.7.1"}} {
