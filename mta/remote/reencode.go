@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"mime"
 	"strings"
+
+	"facteur/storage/message"
 )
 
 // errNotEncodable is wrapped by every error of to7Bit.
@@ -153,53 +155,24 @@ func splitHeader(part []byte) (header, body []byte) {
 
 // headerValue is the unfolded value of the first field of a name.
 func headerValue(header []byte, name string) string {
-	for field := range fields(header) {
-		key, value, _ := strings.Cut(string(field), ":")
-		if strings.EqualFold(strings.TrimSpace(key), name) {
-			return strings.TrimSpace(strings.ReplaceAll(value, "\r\n", ""))
-		}
-	}
-	return ""
+	value, _ := message.Value(header, name)
+	return value
 }
 
-// fields yields a header's fields with their folded lines and line ends.
-func fields(header []byte) func(yield func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for start := 0; start < len(header); {
-			end := start
-			for {
-				i := bytes.IndexByte(header[end:], '\n')
-				if i < 0 {
-					end = len(header)
-					break
-				}
-				end += i + 1
-				if end == len(header) || header[end] != ' ' && header[end] != '\t' {
-					break
-				}
-			}
-			if !yield(header[start:end]) {
-				return
-			}
-			start = end
-		}
-	}
-}
-
-// setEncoding returns header with its Content-Transfer-Encoding replaced.
+// setEncoding returns header with its Content-Transfer-Encoding replaced. A part
+// without a blank line has no body to encode, and gets none.
 func setEncoding(header []byte, encoding string) []byte {
 	var out []byte
-	for field := range fields(header) {
-		key, _, _ := bytes.Cut(field, []byte(":"))
-		if bytes.EqualFold(bytes.TrimSpace(key), []byte("Content-Transfer-Encoding")) {
-			continue
+	n := 0
+	for f := range message.Fields(header) {
+		if n += len(f.Raw); !f.Is("Content-Transfer-Encoding") {
+			out = append(out, f.Raw...)
 		}
-		if len(bytes.TrimRight(field, "\r\n")) == 0 {
-			out = append(out, "Content-Transfer-Encoding: "+encoding+"\r\n"...)
-		}
-		out = append(out, field...)
 	}
-	return out
+	if n < len(header) {
+		out = append(out, "Content-Transfer-Encoding: "+encoding+"\r\n"...)
+	}
+	return append(out, header[n:]...)
 }
 
 // quotedPrintable encodes text (RFC 2045 6.7), keeping its line ends.

@@ -20,8 +20,9 @@ func (f field) is(name string) bool {
 // value is what stands after the colon, as written.
 func (f field) value() []byte { return f.raw[bytes.IndexByte(f.raw, ':')+1:] }
 
-// fields goes through a header block, up to its blank line. A blank before the colon belongs to no
-// name (RFC 5322 4.5.3 lets old programs write it), but other readers take it for a field, so we do.
+// fields goes through a header block, up to its blank line. It is kinder than message.Fields, since it
+// looks for what must not pass: a blank or fold before the colon, or before the name, belongs to no
+// name (RFC 5322 4.5.3 lets old programs write some), but other readers take it for a field, so we do.
 func fields(header []byte) iter.Seq[field] {
 	return func(yield func(field) bool) {
 		for len(header) > 0 && !bytes.HasPrefix(header, []byte("\r\n")) {
