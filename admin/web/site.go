@@ -186,7 +186,11 @@ func (s *Site) redirect(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/health"):
 		s.routes().ServeHTTP(w, r)
 	case r.Method == http.MethodGet || r.Method == http.MethodHead:
-		http.Redirect(w, r, "https://"+host(r)+r.URL.RequestURI(), http.StatusMovedPermanently)
+		name := host(r)
+		if strings.Contains(name, ":") {
+			name = "[" + name + "]" // RFC 3986 3.2.2
+		}
+		http.Redirect(w, r, "https://"+name+r.URL.RequestURI(), http.StatusMovedPermanently)
 	default:
 		http.Error(w, "Please use HTTPS.", http.StatusForbidden)
 	}

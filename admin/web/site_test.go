@@ -166,6 +166,8 @@ func TestPlainLeadsToHTTPS(t *testing.T) {
 	for raw, want := range map[string]string{
 		"GET /mail/config-v1.1.xml?emailaddress=a%40example.org HTTP/1.1\r\nHost: autoconfig.example.org:80\r\n\r\n": "301\nContent-Type: text/html; charset=utf-8\nLocation: https://autoconfig.example.org/mail/config-v1.1.xml?emailaddress=a%40example.org\n",
 		"GET //evil.test/ HTTP/1.1\r\nHost: example.org\r\n\r\n":                                                     "301\nContent-Type: text/html; charset=utf-8\nLocation: https://example.org//evil.test/\n",
+		"GET /x HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n":                                                          "301\nContent-Type: text/html; charset=utf-8\nLocation: https://[2001:db8::1]/x\n",
+		"GET /x HTTP/1.1\r\nHost: [2001:db8::1]\r\n\r\n":                                                             "301\nContent-Type: text/html; charset=utf-8\nLocation: https://[2001:db8::1]/x\n",
 		"POST / HTTP/1.1\r\nHost: example.org\r\n\r\n":                                                               "403\n",
 		"GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n":                                                                  "421\n",
 		"GET /health/live HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n":                                                       "200\n",
