@@ -32,10 +32,13 @@ const (
 // listeners are the open sockets of each service.
 type listeners map[service][]net.Listener
 
-// addresses pairs each service with what the configuration says of it. Ports 80 and 443
-// are only opened when something is served there.
-func (c *Config) addresses() map[service][]ListenAddr {
-	list := map[service][]ListenAddr{
+// endpoints pairs each service that there is with its addresses.
+type endpoints map[service][]ListenAddr
+
+// addresses is what the configuration says. Ports 80 and 443 are only opened when
+// something is served there.
+func (c *Config) addresses() endpoints {
+	list := endpoints{
 		serviceMX: c.Listen.MX, serviceSubmission: c.Listen.Submission, serviceSubmissions: c.Listen.Submissions,
 		serviceIMAP: c.Listen.IMAP, serviceIMAPS: c.Listen.IMAPS, servicePOP3: c.Listen.POP3, servicePOP3S: c.Listen.POP3S,
 		serviceMetrics: c.Listen.Metrics,
@@ -56,8 +59,8 @@ func listen(cfg *Config) (listeners, error) {
 	}
 	addresses := cfg.addresses()
 	for name, list := range given {
-		if _, known := addresses[service(name)]; !known {
-			return nil, fmt.Errorf("systemd hands over a socket named %q, which is no service of ours: FileDescriptorName= must be one of mx, submission, submissions, imap, imaps, pop3, pop3s, http, https, metrics", name)
+		if err := addresses.serves(service(name)); err != nil {
+			return nil, err
 		}
 		open[service(name)] = list
 	}
@@ -75,6 +78,17 @@ func listen(cfg *Config) (listeners, error) {
 		}
 	}
 	return open, nil
+}
+
+// serves is the error of a socket that systemd hands over and nobody would serve.
+func (e endpoints) serves(s service) error {
+	switch _, ok := e[s]; {
+	case ok:
+		return nil
+	case s == serviceHTTP || s == serviceHTTPS:
+		return fmt.Errorf("systemd hands over a socket for %s, where nothing is served: disable its socket unit, or set web.enabled or tls.acme.agree", s)
+	}
+	return fmt.Errorf("systemd hands over a socket named %q, which is no service of ours: FileDescriptorName= must be one of mx, submission, submissions, imap, imaps, pop3, pop3s, http, https, metrics", s)
 }
 
 func listenError(name service, err error) error {
