@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"facteur/admin"
+	"facteur/storage/message"
 )
 
 func (c *cli) domainCommand() *cobra.Command {
@@ -28,12 +30,42 @@ func (c *cli) domainAdd() *cobra.Command {
 				if _, err := s.AddDomain(ctx, admin.Domain{Name: a[0], CatchAll: catchAll}); err != nil {
 					return err
 				}
-				return c.done("added %s; next: facteur dkim add %s, facteur domain records %s", a[0], a[0], a[0])
+				return c.done("added %s; next: facteur dkim add %s, facteur domain records %s%s", a[0], a[0], a[0], c.certificateNames(a[0]))
 			})
 		},
 	}
 	cmd.Flags().StringVar(&catchAll, "catch-all", "", "`address` that takes mail for unknown users")
 	return cmd
+}
+
+// webNames are the names below a domain at which the web part answers over HTTPS.
+func webNames(domain string) []string {
+	return []string{"mta-sts." + domain, "autoconfig." + domain, "autodiscover." + domain}
+}
+
+// certificateNames says what to do for a new domain's web names: their certificates are not obtained
+// before the owner asks for them, since an authority refuses names that DNS does not lead here.
+func (c *cli) certificateNames(domain string) string {
+	cfg, err := c.load()
+	if err != nil || !cfg.Web.Enabled {
+		return ""
+	}
+	if ascii, err := message.ASCIIDomain(domain); err == nil {
+		domain = ascii
+	}
+	hosts := slices.Clone(cfg.TLS.Hosts)
+	for _, name := range webNames(domain) {
+		if !slices.Contains(hosts, name) {
+			hosts = append(hosts, name)
+		}
+	}
+	switch {
+	case len(cfg.TLS.Files) > 0 && !cfg.TLS.ACME.Agree:
+		return fmt.Sprintf("\nhave your certificate name %s too: MTA-STS and mail programs ask there", strings.Join(webNames(domain), ", "))
+	case len(hosts) == len(cfg.TLS.Hosts):
+		return ""
+	}
+	return fmt.Sprintf("\nonce DNS has the records, put this line below [tls] in the configuration and restart, for certificates of the new names:\nhosts = [\"%s\"]", strings.Join(hosts, `", "`))
 }
 
 func (c *cli) domainSwitch(use, short string, off bool) *cobra.Command {

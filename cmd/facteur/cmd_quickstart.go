@@ -103,7 +103,7 @@ func writeConfig(path, hostname, domain, data string) (Config, error) {
 		return Config{}, fmt.Errorf("write configuration: %w", err)
 	}
 	text := bytes.Replace(configTemplate, []byte(`hostname = "mail.example.org"`), fmt.Appendf(nil, "hostname = %q", hostname), 1)
-	text = bytes.Replace(text, []byte("#hosts = []"), fmt.Appendf(nil, "hosts = [%q, %q, %q]", "mta-sts."+domain, "autoconfig."+domain, "autodiscover."+domain), 1)
+	text = bytes.Replace(text, []byte("#hosts = []"), fmt.Appendf(nil, "hosts = [\"%s\"]", strings.Join(webNames(domain), `", "`)), 1)
 	if data != DefaultConfig().Data {
 		text = bytes.Replace(text, []byte(`#data = "/var/lib/facteur"`), fmt.Appendf(nil, "data = %q", data), 1)
 	}

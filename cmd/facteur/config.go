@@ -118,6 +118,7 @@ type SubmitConfig struct {
 type AddressConfig struct {
 	Separators string `toml:"separators"`
 	IgnoreDots bool   `toml:"ignore_dots"`
+	Folders    bool   `toml:"detail_folders"`
 }
 
 // LimitsConfig are the caps on what others may ask of us; zero means none.

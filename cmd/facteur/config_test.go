@@ -53,6 +53,44 @@ func TestConfigTemplateNamesEveryKey(t *testing.T) {
 	}
 }
 
+// The reason in the example of [[mx.trust]] is the one it would have without.
+func TestConfigTemplateTrust(t *testing.T) {
+	_, example, found := strings.Cut(string(configTemplate), "#[[mx.trust]]\n")
+	example, _, ended := strings.Cut(example, "\n\n")
+	if !found || !ended {
+		t.Fatal("no example of mx.trust")
+	}
+	text := "hostname = \"mail.example.org\"\n[[mx.trust]]\n" + regexp.MustCompile(`(?m)^#`).ReplaceAllString(example, "")
+	cfg, err := ParseConfig("f.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := cfg.MX.Trust[0]
+	if without := (Trust{Via: shown.Via, Author: shown.Author}); shown.Reason == "" || without.reason() != shown.Reason {
+		t.Errorf("shown is %q, the default is %q", shown.Reason, without.reason())
+	}
+}
+
+func TestSocketsNobodyServes(t *testing.T) {
+	cfg := DefaultConfig()
+	for _, tt := range []struct {
+		web  bool
+		name service
+		want string
+	}{
+		{true, serviceHTTPS, ""},
+		{false, serviceMX, ""},
+		{false, serviceHTTP, "a socket for http, where nothing is served"},
+		{false, "smtp", `named "smtp", which is no service of ours`},
+	} {
+		cfg.Web.Enabled = tt.web
+		err := cfg.addresses().serves(tt.name)
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
 func TestConfigErrors(t *testing.T) {
 	const host = "hostname = \"mail.example.org\"\n"
 	for _, tt := range []struct{ name, text, want string }{

@@ -49,6 +49,23 @@ func TestMailFromElsewhereIsReadByIMAP(t *testing.T) {
 	}
 }
 
+// A subaddress names a folder where the owner wants that, and the folder is there.
+func TestDetailFolders(t *testing.T) {
+	for _, on := range []bool{true, false} {
+		d := startDaemon(t, elsewhere, func(c *Config, _ *Deps) { c.Address.Folders = on })
+		if err := d.IMAP("ann@example.org").Create("Shop", nil).Wait(); err != nil {
+			t.Fatal(err)
+		}
+		c := d.SMTP(serviceMX)
+		c.Send("EHLO mx.elsewhere.test")
+		c.Want("250 ")
+		c.mail("carol@elsewhere.test", []string{"ann+shop@example.org"}, hello)
+		c.mail("carol@elsewhere.test", []string{"ben+shop@example.org"}, hello)
+		d.waitFor("ann@example.org", map[bool]string{true: "Shop", false: "INBOX"}[on])
+		d.waitFor("ben@example.org", "INBOX")
+	}
+}
+
 func TestMXRefusesForgeryRelayAndStrangersToIt(t *testing.T) {
 	d := startDaemon(t, elsewhere)
 	c := d.SMTP(serviceMX)

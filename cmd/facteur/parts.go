@@ -143,7 +143,8 @@ func (p *parts) open(cfg Config, log *slog.Logger, deps Deps) error {
 	if err != nil {
 		return err
 	}
-	p.agent = mda.New(mda.Config{Log: p.log, Users: p.directory, Store: p.store, Forward: p.queue, Now: deps.Now})
+	p.agent = mda.New(mda.Config{Log: p.log, Users: p.directory, Store: p.store, Forward: p.queue, Now: deps.Now,
+		DetailFolders: cfg.Address.Folders})
 	router.local = p.agent
 	return nil
 }

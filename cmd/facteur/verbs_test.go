@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,6 +119,29 @@ func TestQuickstartMakesAllThatServeNeeds(t *testing.T) {
 		t.Errorf("no certificate for our MTA-STS policy: %v, %v", cfg.TLS.Hosts, err)
 	}
 	facteur(t, exitUsage, "quickstart", "nobody")
+
+	// The next domain's certificates: the line that it says makes it content.
+	out = facteur(t, exitOK, "--config", config, "domain", "add", "second.test")
+	_, line, found := strings.Cut(out, "\nhosts = ")
+	if !found {
+		t.Fatalf("domain add says nothing of certificates: %s", out)
+	}
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = regexp.MustCompile(`(?m)^hosts = .*$`).ReplaceAll(text, []byte("hosts = "+strings.TrimSpace(line)))
+	if err := os.WriteFile(config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := append(webNames("example.org"), webNames("second.test")...)
+	if cfg, err := LoadConfig(config); err != nil || !slices.Equal(cfg.TLS.Hosts, want) {
+		t.Errorf("hosts %q, %v", cfg.TLS.Hosts, err)
+	}
+	facteur(t, exitOK, "--config", config, "domain", "remove", "second.test")
+	if out = facteur(t, exitOK, "--config", config, "domain", "add", "second.test"); strings.Contains(out, "hosts = ") {
+		t.Errorf("the second time: %s", out)
+	}
 }
 
 // What "backup" wrote is enough to have the accounts again, and a second backup replaces the first.
