@@ -31,10 +31,14 @@ func (c *conn) starttls(ctx context.Context, _ string) *mta.Reply {
 		c.closing = true // RFC 3207 4: what is said in the clear now can't be trusted
 		return nil
 	}
-	// RFC 3207 4.2: nothing that was said before counts.
+	// RFC 3207 4.2: nothing that was said before counts, a login in the clear neither.
 	c.reset()
 	c.state = stateNew
 	c.peer.Hello, c.peer.ESMTP = "", false
+	if c.login != nil {
+		c.login.Release()
+		c.login, c.peer.Login = nil, ""
+	}
 	return nil
 }
 
