@@ -107,7 +107,7 @@ func (c *cli) demo(ctx context.Context, o demoOptions) error {
 	if err := c.showDemo(o, cfg); err != nil {
 		return errors.Join(err, d.close())
 	}
-	return c.runDaemon(ctx, d, deps.Log)
+	return runDaemon(ctx, d, deps.Log, func() {}) // it reads no files
 }
 
 // config is DefaultConfig with high ports on loopback and without limits by address.

@@ -18,7 +18,8 @@ func (c *cli) serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "serve", Short: "Run the server", Args: args(cobra.NoArgs),
 		Long: `Runs the server until SIGTERM, which lets transactions finish for up to 30 seconds.
-SIGHUP reads certificate files anew. Sockets may come from systemd; readiness is told to it.`,
+SIGHUP reads certificate files anew, and tells in the log which changes of the configuration
+wait for a restart. Sockets may come from systemd; readiness is told to it.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return c.serve(cmd.Context()) },
 	}
 }
@@ -51,11 +52,11 @@ func (c *cli) serve(ctx context.Context) error {
 	if err := confine(cfg, file); err != nil {
 		log.Warn("files are not confined", "error", err)
 	}
-	return c.runDaemon(ctx, d, log)
+	return runDaemon(ctx, d, log, func() { c.reload(d, log) })
 }
 
-// runDaemon runs d and tells systemd what happens.
-func (c *cli) runDaemon(ctx context.Context, d *Daemon, log *slog.Logger) error {
+// runDaemon runs d and tells systemd what happens. SIGHUP calls reload.
+func runDaemon(ctx context.Context, d *Daemon, log *slog.Logger, reload func()) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
@@ -70,11 +71,7 @@ func (c *cli) runDaemon(ctx context.Context, d *Daemon, log *slog.Logger) error 
 				return
 			case <-hup:
 				notify(log, daemon.SdNotifyReloading)
-				if err := d.Reload(); err != nil {
-					log.Error("reload failed, all goes on as before", "error", err)
-				} else {
-					log.Info("reloaded")
-				}
+				reload()
 				notify(log, daemon.SdNotifyReady)
 			}
 		}
@@ -85,6 +82,22 @@ func (c *cli) runDaemon(ctx context.Context, d *Daemon, log *slog.Logger) error 
 	end()
 	<-reloader
 	return err
+}
+
+// reload is what SIGHUP does: certificate files are taken over, and what else the configuration says by
+// now is only told, since a server that is half old and half new is hard to understand.
+func (c *cli) reload(d *Daemon, log *slog.Logger) {
+	if err := d.Reload(); err != nil {
+		log.Error("certificate files not read: the old certificates stay", "error", err)
+	} else {
+		log.Info("reloaded", "certificate_files", len(d.cfg.TLS.Files))
+	}
+	cfg, err := c.load()
+	if err != nil {
+		log.Error("configuration not read: all goes on as before, and a restart would fail", "error", err)
+	} else if changed := changedKeys(d.cfg, cfg); len(changed) > 0 {
+		log.Warn("the configuration has changed: restart to take it over", "keys", changed)
+	}
 }
 
 // notify tells systemd; without systemd it does nothing.

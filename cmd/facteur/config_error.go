@@ -82,6 +82,25 @@ func configKeys(t reflect.Type, prefix string) []string {
 	return keys
 }
 
+// changedKeys lists the keys that differ.
+func changedKeys(a, b Config) []string {
+	return differences(reflect.ValueOf(a), reflect.ValueOf(b), "")
+}
+
+func differences(a, b reflect.Value, prefix string) []string {
+	var keys []string
+	for i := range a.NumField() {
+		f, x, y := a.Type().Field(i), a.Field(i), b.Field(i)
+		name := prefix + f.Tag.Get("toml")
+		if x.Kind() == reflect.Struct && x.NumField() > 0 && f.Type.Field(0).Tag.Get("toml") != "" {
+			keys = append(keys, differences(x, y, name+".")...)
+		} else if !reflect.DeepEqual(x.Interface(), y.Interface()) {
+			keys = append(keys, name)
+		}
+	}
+	return keys
+}
+
 // editDistance is Levenshtein's.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)

@@ -138,3 +138,17 @@ func TestConfigKeys(t *testing.T) {
 		}
 	}
 }
+
+func TestChangedKeys(t *testing.T) {
+	a, b := DefaultConfig(), DefaultConfig()
+	if got := changedKeys(a, b); got != nil {
+		t.Errorf("of equals: %q", got)
+	}
+	b.Hostname, b.TLS.ACME.Email, b.MX.Greylist = "x.example", "a@b.example", true
+	b.Routes = []Route{{Domain: "*"}}
+	b.Listen.MX = []ListenAddr{{"tcp", ":26"}}
+	want := []string{"hostname", "listen.mx", "tls.acme.email", "mx.greylist", "route"}
+	if got := changedKeys(a, b); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

@@ -152,7 +152,8 @@ func (d *Daemon) advanceKeys(ctx context.Context) error {
 	}
 }
 
-// Reload takes over what can be changed while running: certificate files.
+// Reload takes over what can be changed while running: the certificate files that the configuration
+// named at the start.
 func (d *Daemon) Reload() error { return d.parts.certs.Reload() }
 
 // Addr is where a service listens, for who chose port 0.

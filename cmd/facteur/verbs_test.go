@@ -222,8 +222,15 @@ func TestServeGivesUpRoot(t *testing.T) {
 	c.Want("220 mail.example.org")
 	conn.Close()
 
+	// SIGHUP says what it did, and what it did not.
+	changed := strings.Replace(config, "enabled = false", "enabled = true\n[limits]\nerrors = 7", 1)
+	if err := os.WriteFile(file, []byte(changed), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	cmd.Process.Signal(syscall.SIGHUP)
-	eventually(t, log, func() bool { return strings.Contains(log.String(), "msg=reloaded") })
+	eventually(t, log, func() bool {
+		return strings.Contains(log.String(), "msg=reloaded certificate_files=0") && strings.Contains(log.String(), `keys="[limits.errors web.enabled]"`)
+	})
 	cmd.Process.Signal(syscall.SIGTERM)
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("serve ended with %v\n%s", err, log)
