@@ -8,66 +8,14 @@ import (
 	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/letsencrypt/pebble/v2/ca"
-	"github.com/letsencrypt/pebble/v2/db"
-	"github.com/letsencrypt/pebble/v2/va"
-	"github.com/letsencrypt/pebble/v2/wfe"
-	"github.com/miekg/dns"
+	"facteur/test/pebble"
 )
-
-// acmeServer is Pebble, Let's Encrypt's own server for tests, in this process.
-type acmeServer struct {
-	*httptest.Server
-	roots *x509.CertPool // of its own address
-	ca    *ca.CAImpl
-}
-
-// startACME starts one that validates names at the given ports of 127.0.0.1.
-func startACME(t *testing.T, httpPort, tlsPort int) *acmeServer {
-	t.Helper()
-	t.Setenv("PEBBLE_VA_NOSLEEP", "1")
-	t.Setenv("PEBBLE_WFE_NONCEREJECT", "30") // percent: clients have to cope
-	quiet := log.New(io.Discard, "", 0)
-	store := db.NewMemoryStore()
-	authority := ca.New(quiet, store, "", "ecdsa", 0, 1, map[string]ca.Profile{"default": {ValidityPeriod: 3600}})
-	validator := va.New(quiet, httpPort, tlsPort, false, startDNS(t), store)
-	front := wfe.New(quiet, store, validator, authority, []string{"pebble.test"}, false, false, 1, 1)
-	s := &acmeServer{Server: httptest.NewTLSServer(front.Handler()), roots: x509.NewCertPool(), ca: authority}
-	s.roots.AddCert(s.Certificate())
-	t.Cleanup(s.Close)
-	return s
-}
-
-// trust is a pool with the CA's root.
-func (s *acmeServer) trust() *x509.CertPool {
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(s.ca.GetRootCert(0).PEM())
-	return pool
-}
-
-// startDNS answers 127.0.0.1 for every name, over TCP, which is what Pebble asks by.
-func startDNS(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	server := &dns.Server{Listener: l, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		r := new(dns.Msg).SetReply(q)
-		if q.Question[0].Qtype == dns.TypeA {
-			r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 1}, A: net.IPv4(127, 0, 0, 1)}}
-		}
-		w.WriteMsg(r)
-	})}
-	go server.ActivateAndServe()
-	t.Cleanup(func() { server.Shutdown() })
-	return l.Addr().String()
-}
 
 // freePort is one that nobody listens on now.
 func freePort(t *testing.T) int {
@@ -90,10 +38,10 @@ func TestCertificateIsObtainedServedAndRenewed(t *testing.T) {
 			if way == "TLS-ALPN-01" { // the server looks for challenges where nobody answers
 				httpListener.Close()
 			}
-			server := startACME(t, httpPort, tlsPort)
+			server := pebble.Start(t, httpPort, tlsPort)
 			dir, logged := t.TempDir(), &lockedLog{}
 			m, err := New(Config{Log: logged.logger(), Dir: dir, Hosts: []string{host, "127.0.0.1"}, ACME: &ACME{
-				Directory: server.URL + wfe.DirectoryPath, Email: "postmaster@example.org", Roots: server.roots, Agreed: true,
+				Directory: server.Directory(), Email: "postmaster@example.org", Roots: server.Front(), Agreed: true,
 				HTTPPort: httpPort, TLSPort: tlsPort,
 				Window: 0.9999, Every: time.Second, // due at once
 			}})
@@ -117,7 +65,7 @@ func TestCertificateIsObtainedServedAndRenewed(t *testing.T) {
 			must(t, shown(t, m, host).VerifyHostname(host)) // self-signed for now
 			run(t, m)
 
-			verified := &tls.Config{ServerName: host, RootCAs: server.trust()}
+			verified := &tls.Config{ServerName: host, RootCAs: server.Trust()}
 			var open *tls.Conn
 			var first *x509.Certificate
 			eventually(t, "the certificate is served", func() bool {
@@ -190,11 +138,11 @@ func TestCertificateIsThereAfterARestartWithoutACME(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	port := l.Addr().(*net.TCPAddr).Port
-	server := startACME(t, port, freePort(t))
+	server := pebble.Start(t, port, freePort(t))
 	cfg := Config{Dir: t.TempDir(), Hosts: []string{host}, ACME: &ACME{
-		Directory: server.URL + wfe.DirectoryPath, Roots: server.roots, Agreed: true, HTTPPort: port,
+		Directory: server.Directory(), Roots: server.Front(), Agreed: true, HTTPPort: port,
 	}}
-	verified := &tls.Config{ServerName: host, RootCAs: server.trust()}
+	verified := &tls.Config{ServerName: host, RootCAs: server.Trust()}
 	t.Run("first", func(t *testing.T) {
 		m, err := New(cfg)
 		must(t, err)

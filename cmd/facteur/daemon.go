@@ -58,6 +58,9 @@ func (d *Daemon) open(deps Deps) error {
 	if err != nil {
 		return err
 	}
+	if certs.ACME != nil {
+		certs.ACME.HTTPPort, certs.ACME.TLSPort = d.listeners.port(serviceHTTP), d.listeners.port(serviceHTTPS)
+	}
 	if d.parts.certs, err = cert.New(certs); err != nil {
 		return err
 	}

@@ -104,6 +104,16 @@ func listenError(name service, err error) error {
 	return fmt.Errorf("listen for %s: %w%s", name, err, hint)
 }
 
+// port is the one a service listens on; 0: it doesn't.
+func (l listeners) port(s service) int {
+	for _, one := range l[s] {
+		if a, ok := one.Addr().(*net.TCPAddr); ok {
+			return a.Port
+		}
+	}
+	return 0
+}
+
 func (l listeners) close() {
 	for _, list := range l {
 		for _, one := range list {
