@@ -7,12 +7,9 @@ import (
 	"time"
 
 	"facteur/auth/sender"
-	"facteur/mta"
 	"facteur/mta/dns"
-	"facteur/mta/queue"
 	"facteur/mta/smtpd"
 	"facteur/pop3"
-	"facteur/storage/message"
 )
 
 // servePOP3 adds a POP3 server for each kind of listener.
@@ -68,7 +65,7 @@ func (d *Daemon) smtpConfig(kind smtpd.Kind, deps Deps) smtpd.Config {
 		Kind: kind, Hostname: d.cfg.Hostname, TLS: d.parts.certs.Client("smtp"), PlainAuth: d.cfg.Submit.PlainAuth,
 		SpoolDir: filepath.Join(d.cfg.Data, incoming), Limits: d.cfg.Limits.smtp(kind), Log: d.log, Now: deps.Now,
 		Free: d.parts.store.Free, Queue: d.parts.queue, ForgedResult: sender.ForgedResult, Observe: d.metrics.observe,
-		Auth: d.parts.directory, Senders: d.parts.directory, Signer: signer{d.parts.keyring}, Allowance: allowance{d.parts.queue},
+		Auth: d.parts.directory, Senders: d.parts.directory, Signer: signer{d.parts.keyring},
 		Recipients: d.parts.agent, // a slip of the pen in one of our own addresses is told at once
 	}
 	return cfg
@@ -140,16 +137,4 @@ func (n names) Reverse(ctx context.Context, addr netip.Addr) string {
 		}
 	}
 	return ""
-}
-
-// allowance is the queue's count of what an account sends, as smtpd asks for it.
-type allowance struct{ q *queue.Queue }
-
-// Take implements smtpd.Allowance.
-func (a allowance) Take(ctx context.Context, account string, to []mta.Recipient) *mta.Reply {
-	var addresses []message.AddrSpec
-	for _, r := range to {
-		addresses = append(addresses, r.Address)
-	}
-	return a.q.Allow(ctx, account, addresses)
 }

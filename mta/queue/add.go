@@ -24,6 +24,11 @@ type entry struct {
 // try starts at once, unless HoldUntil is later. The message's body stays the
 // caller's to close. On error nothing has been taken.
 func (q *Queue) Add(ctx context.Context, m *mta.Message) error {
+	return q.add(m, func(*sqlite.Tx) (bool, error) { return true, nil })
+}
+
+// add takes a message over when permit, in the same transaction, says so.
+func (q *Queue) add(m *mta.Message, permit func(*sqlite.Tx) (bool, error)) error {
 	if len(m.Env.To) == 0 {
 		return fmt.Errorf("queue message %s: it has no recipients", m.ID)
 	}
@@ -34,11 +39,22 @@ func (q *Queue) Add(ctx context.Context, m *mta.Message) error {
 	if err != nil {
 		return fmt.Errorf("queue message %s: %w", m.ID, err)
 	}
-	if err := q.commit.do(e.insert); err != nil {
-		if e.spooled {
-			q.spool.discard(m.ID)
+	var permitted bool
+	err = q.commit.do(func(tx *sqlite.Tx) error {
+		var err error
+		if permitted, err = permit(tx); err != nil || !permitted {
+			return err
 		}
+		return e.insert(tx)
+	})
+	if (err != nil || !permitted) && e.spooled {
+		q.spool.discard(m.ID)
+	}
+	if err != nil {
 		return fmt.Errorf("queue message %s: %w", m.ID, err)
+	}
+	if !permitted {
+		return nil
 	}
 	q.cfg.Log.Debug("message queued", "id", m.ID, "from", m.Env.MailFrom.String(), "recipients", len(m.Env.To), "size", m.Size())
 	q.schedule(e)

@@ -459,11 +459,13 @@ func TestLimits(t *testing.T) {
 		q := open(t, t.TempDir(), cfg)
 		defer q.Close()
 		allow := func(to ...string) *mta.Reply {
-			var list []message.AddrSpec
-			for _, a := range to {
-				list = append(list, addr(a))
+			before := len(jobs(t, q))
+			m := newMail("alice@home.test", to...)
+			r, err := q.Submit(ctx, "alice", m)
+			if added := len(jobs(t, q)) > before; err != nil || added != (r == nil) {
+				t.Errorf("to %v: %v, %v, added %t", to, r, err, added)
 			}
-			return q.Allow(ctx, "alice", list)
+			return r
 		}
 		for _, step := range []struct {
 			to   []string

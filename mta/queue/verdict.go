@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"database/sql"
 	"time"
 
 	"facteur/mta"
@@ -160,48 +161,49 @@ func (q *Queue) notify(ctx context.Context, v *verdict, late bool, giveUp time.T
 // nothing.
 func (v *verdict) write(tx *sqlite.Tx) error {
 	v.gone, v.lastJob = false, false
-	var n int
-	if err := tx.QueryRow("SELECT count(*) FROM job WHERE num = ?", v.j.num).Scan(&n); err != nil {
-		return err
-	}
 	if _, err := tx.Exec("INSERT INTO event (message, at, data) VALUES (?, ?, ?)", v.j.message, micros(v.now),
 		encode(Event{Dest: v.j.dest, Try: v.j.attempts + 1, Fates: v.fates, Next: v.nextTime(), Notice: v.noticeID()})); err != nil {
 		return err
 	}
-	if n == 0 {
-		v.gone = true
-		return nil
+	var err error
+	var n int64
+	if len(v.open) > 0 {
+		// An operator's retry may have set an earlier time meanwhile; it has been served.
+		n, err = changed(tx.Exec("UPDATE job SET next = ?, attempts = ?, warned = ?, recipients = ?, last = ? WHERE num = ?",
+			v.next, v.tries, v.warned, encode(packRecipients(v.open)), v.last, v.j.num))
+	} else {
+		n, err = changed(tx.Exec("DELETE FROM job WHERE num = ?", v.j.num))
+	}
+	if v.gone = n == 0; v.gone || err != nil {
+		return err
 	}
 	if v.notice != nil {
 		if err := v.notice.insert(tx); err != nil {
 			return err
 		}
 	}
-	if len(v.open) > 0 {
-		// An operator's retry may have set an earlier time meanwhile; it has been served.
-		_, err := tx.Exec("UPDATE job SET next = ?, attempts = ?, warned = ?, recipients = ?, last = ? WHERE num = ?",
-			v.next, v.tries, v.warned, encode(packRecipients(v.open)), v.last, v.j.num)
-		return err
+	if len(v.open) == 0 {
+		v.lastJob, err = endMessage(tx, v.j.message, micros(v.now))
 	}
-	if _, err := tx.Exec("DELETE FROM job WHERE num = ?", v.j.num); err != nil {
-		return err
-	}
-	var err error
-	v.lastJob, err = endMessage(tx, v.j.message, micros(v.now))
 	return err
 }
 
 // endMessage lets go of a message's octets when no job is left.
 func endMessage(tx *sqlite.Tx, message, now int64) (bool, error) {
-	var n int
-	if err := tx.QueryRow("SELECT count(*) FROM (SELECT 1 FROM job WHERE message = ? LIMIT 1)", message).Scan(&n); err != nil || n > 0 {
+	n, err := changed(tx.Exec("UPDATE message SET done = ?1 WHERE num = ?2 AND NOT EXISTS (SELECT 1 FROM job WHERE message = ?2)", now, message))
+	if err != nil || n == 0 {
 		return false, err
 	}
-	if _, err := tx.Exec("DELETE FROM body WHERE message = ?", message); err != nil {
-		return false, err
-	}
-	_, err := tx.Exec("UPDATE message SET done = ? WHERE num = ?", now, message)
+	_, err = tx.Exec("DELETE FROM body WHERE message = ?", message)
 	return true, err
+}
+
+// changed is the number of rows that a statement has changed.
+func changed(r sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
 }
 
 func (v *verdict) nextTime() time.Time { return fromMicros(v.next) }

@@ -32,6 +32,9 @@ type Deliverer interface {
 // Queue takes messages over durably. The body is closed when it has returned.
 type Queue interface {
 	Add(ctx context.Context, m *mta.Message) error
+	// Submit adds a message of an account and counts it towards what that may send, or returns the reply that
+	// refuses it; then nothing is added or counted.
+	Submit(ctx context.Context, account string, m *mta.Message) (refusal *mta.Reply, err error)
 }
 
 // Authenticator checks logins: *auth.Directory.
@@ -48,11 +51,4 @@ type Senders interface {
 // Signer makes the DKIM-Signature header lines for a message of ours (both keys), CRLF ends.
 type Signer interface {
 	Sign(ctx context.Context, from message.AddrSpec, m *mta.Message) ([]byte, error)
-}
-
-// Allowance limits what an account may send: 1000 messages and 200 recipients it never wrote to before,
-// a day.
-type Allowance interface {
-	// Take counts a message, or returns the reply that refuses it; then nothing is counted.
-	Take(ctx context.Context, account string, to []mta.Recipient) *mta.Reply
 }

@@ -21,6 +21,8 @@ func (*null) Deliver(_ context.Context, _ *mta.Message, to []mta.Recipient) []mt
 }
 func (*null) Add(context.Context, *mta.Message) error { return nil }
 
+func (*null) Submit(context.Context, string, *mta.Message) (*mta.Reply, error) { return nil, nil }
+
 func benchMessage(size int) string {
 	var b strings.Builder
 	b.WriteString("From: Ann <ann@example.org>\r\nTo: Bob <bob@example.test>\r\nSubject: bench\r\nDate: Sun, 22 Nov 2026 10:00:00 +0000\r\nMessage-ID: <1@example.org>\r\n\r\n")

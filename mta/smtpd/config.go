@@ -55,10 +55,9 @@ type Config struct {
 	First     *FirstContact // nil: strangers are not asked to come again
 
 	// Of submission.
-	Auth      Authenticator
-	Senders   Senders
-	Signer    Signer    // nil: not signed
-	Allowance Allowance // nil: no sending limits
+	Auth    Authenticator
+	Senders Senders
+	Signer  Signer // nil: not signed
 
 	Queue Queue // of both: what the MX could not deliver for one of several recipients goes there
 }

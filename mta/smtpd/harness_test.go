@@ -117,11 +117,11 @@ func (b *backend) Sign(_ context.Context, from message.AddrSpec, m *mta.Message)
 	return []byte("DKIM-Signature: d=" + from.Domain + "; bh=" + "x\r\n"), nil
 }
 
-func (b *backend) Take(_ context.Context, _ string, to []mta.Recipient) *mta.Reply {
-	if to[0].Address.Local == "one-too-many" {
-		return mta.NewReply(452, [3]int{4, 7, 1}, "You have sent 1000 messages today, try again tomorrow")
+func (b *backend) Submit(ctx context.Context, _ string, m *mta.Message) (*mta.Reply, error) {
+	if m.Env.To[0].Address.Local == "one-too-many" {
+		return mta.NewReply(452, [3]int{4, 7, 1}, "You have sent 1000 messages today, try again tomorrow"), nil
 	}
-	return nil
+	return nil, b.Add(ctx, m)
 }
 
 func (b *backend) Mechanisms(auth.Client, bool) []string { return []string{"PLAIN", "LOGIN"} }
@@ -192,7 +192,7 @@ func testConfig(t testing.TB, kind Kind, b *backend) Config {
 		Kind: kind, Hostname: "mx.example.test", ForgedResult: sender.ForgedResult, TLS: certificate(t), SpoolDir: t.TempDir(), Limits: l,
 		Log:        slog.New(slog.DiscardHandler),
 		Postmaster: message.AddrSpec{Local: "postmaster", Domain: "example.test"},
-		Recipients: b, Verifier: b, Deliverer: b, Queue: b, Auth: b, Senders: b, Signer: b, Allowance: b,
+		Recipients: b, Verifier: b, Deliverer: b, Queue: b, Auth: b, Senders: b, Signer: b,
 	}
 }
 

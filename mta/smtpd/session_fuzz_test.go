@@ -70,7 +70,7 @@ func FuzzSession(f *testing.F) {
 			cfg.PlainAuth = true
 		}
 		cfg.TLS, cfg.SpoolDir, cfg.Limits.Memory = nil, dir, 100
-		cfg.Recipients, cfg.Verifier, cfg.Deliverer, cfg.Queue, cfg.Auth, cfg.Senders, cfg.Signer, cfg.Allowance = b, b, b, b, b, b, b, b
+		cfg.Recipients, cfg.Verifier, cfg.Deliverer, cfg.Queue, cfg.Auth, cfg.Senders, cfg.Signer = b, b, b, b, b, b, b
 		cfg.Observe = func(e Event) {
 			if e.What == Panicked {
 				t.Error("the session failed")

@@ -27,12 +27,6 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 		}
 	}
 
-	if c.s.Allowance != nil {
-		if r := c.s.Allowance.Take(ctx, c.login.Account, m.Env.To); r != nil {
-			return r
-		}
-	}
-
 	if fixed := c.s.fixUp(header, m); fixed != nil {
 		m.Body = m.Body.WithHeader(fixed)
 	}
@@ -45,8 +39,12 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 		m.Prefix = append(m.Prefix, signatures...)
 	}
 
-	if err := c.s.Queue.Add(ctx, m); err != nil {
+	refusal, err := c.s.Queue.Submit(ctx, c.login.Account, m)
+	switch {
+	case err != nil:
 		return storageFault(err)
+	case refusal != nil: // it has sent too much
+		return refusal
 	}
 	c.accepted(ctx, m)
 	return mta.NewReply(250, [3]int{2, 0, 0}, "Queued as %s", m.ID)
