@@ -14,18 +14,22 @@ func accounts(n int) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
 		f := e.server.(*facteur)
 		data := filepath.Join(e.dir, "data")
-		msgs := pregenerate(corpus{10 << 10}, 300)
+		msgs := pregenerate(corpus{10 << 10}, 300, endOfData)
 		made := 0
 		for _, size := range []int{10, 100, n} {
 			for ; made < size; made++ {
-				cmd := exec.CommandContext(ctx, f.bin, "account", "add", fmt.Sprintf("user%d@demo.test", made), "--data", data, "--password", password)
+				cmd := exec.CommandContext(ctx, f.bin, "account", "add", fmt.Sprintf("user%d@demo.test", made), "--data", data)
 				if out, err := cmd.CombinedOutput(); err != nil {
 					return fmt.Errorf("account add: %w: %s", err, out)
 				}
 			}
 			const total = 3000
 			var next atomic.Int64
-			begin := time.Now()
+			disk, err := e.disk(10, msgs(0))
+			if err != nil {
+				return err
+			}
+			before, own, begin := e.usage(), ownCPU(), time.Now()
 			if err := each(10, 10, func(int) error {
 				s, err := dialSMTP(ctx, f.addresses().mx)
 				if err != nil {
@@ -33,7 +37,7 @@ func accounts(n int) func(context.Context, *env) error {
 				}
 				defer s.quit()
 				for i := int(next.Add(1)); i <= total; i = int(next.Add(1)) {
-					if err := s.send("writer@sender.test", fmt.Sprintf("user%d@demo.test", i%size), msgs(i)); err != nil {
+					if err := s.send(envelope("writer@sender.test", fmt.Sprintf("user%d@demo.test", i%size)), msgs(i)); err != nil {
 						return err
 					}
 				}
@@ -41,8 +45,12 @@ func accounts(n int) func(context.Context, *env) error {
 			}); err != nil {
 				return err
 			}
-			e.record(metric{name: fmt.Sprintf("over %d accounts, 10 connections", size), unit: "msg/s", value: total / time.Since(begin).Seconds()})
-			e.record(metric{name: fmt.Sprintf("over %d accounts: memory", size), unit: "MiB", less: true, value: float64(e.usage().pss) / (1 << 20)})
+			rate := total / time.Since(begin).Seconds()
+			after := e.usage()
+			name := fmt.Sprintf("over %d accounts, 10 connections", size)
+			e.record(metric{name: name, unit: "msg/s", value: rate})
+			e.recordCost(name, total, rate/disk, after.cpu-before.cpu, ownCPU()-own, 0)
+			e.record(metric{name: fmt.Sprintf("over %d accounts: memory", size), unit: "MiB", less: true, value: float64(after.pss) / (1 << 20)})
 		}
 		return nil
 	}
@@ -56,7 +64,7 @@ func million(ctx context.Context, e *env) error {
 	}
 	const n = 1_000_000
 	begin := time.Now()
-	if err := c.fill("INBOX", 0, n, pregenerate(corpus{1 << 10}, 2000)); err != nil {
+	if err := c.fill("INBOX", 0, n, pregenerate(corpus{1 << 10}, 2000, "")); err != nil {
 		return err
 	}
 	e.record(metric{name: "fill by MULTIAPPEND", unit: "msg/s", value: n / time.Since(begin).Seconds()})
@@ -84,5 +92,5 @@ func million(ctx context.Context, e *env) error {
 	e.record(metric{name: "memory", unit: "MiB", less: true, value: float64(e.usage().pss) / (1 << 20)})
 	sent := n
 	m := metric{name: "deliveries, 10 connections", unit: "msg/s"}
-	return deliver(ctx, e, c, m, load{conns: 10, total: 2000, message: pregenerate(corpus{10 << 10}, 300)}, &sent)
+	return deliver(ctx, e, c, m, load{conns: 10, total: 2000, message: pregenerate(corpus{10 << 10}, 300, endOfData)}, &sent)
 }

@@ -43,6 +43,7 @@ func inboundAuthenticated(count int) func(context.Context, *env) error {
 			if msgs[i], err = sign(corpus{10 << 10}.message(i), key); err != nil {
 				return err
 			}
+			msgs[i] = append(msgs[i], endOfData...)
 		}
 		sent := 0
 		for _, conns := range []int{10, 50} {
@@ -52,6 +53,7 @@ func inboundAuthenticated(count int) func(context.Context, *env) error {
 				return err
 			}
 		}
+		e.recordPeak()
 		return nil
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -34,7 +35,7 @@ func durability(ctx context.Context, e *env) error {
 	for _, conns := range []int{1, 10} {
 		trace := filepath.Join(e.dir, fmt.Sprintf("syncs-%d", conns))
 		args := []string{"-f", "-qq", "-e", "trace=fsync,fdatasync,sync_file_range,syncfs", "-o", trace}
-		for _, pid := range tree(e.cmd.Process.Pid) {
+		for _, pid := range tree(e.cmd.Process.Pid, 99) {
 			args = append(args, "-p", fmt.Sprint(pid))
 		}
 		tracer := exec.CommandContext(ctx, strace, args...)
@@ -43,7 +44,7 @@ func durability(ctx context.Context, e *env) error {
 		}
 		time.Sleep(time.Second)
 		l := load{addr: e.server.addresses().mx, conns: conns, total: 100, from: "writer@sender.test", to: user,
-			message: corpus{10 << 10}.message}
+			message: pregenerate(corpus{10 << 10}, 100, endOfData)}
 		err := l.run(ctx)
 		time.Sleep(2 * time.Second) // what is still under way behind the 250
 		_ = tracer.Process.Signal(os.Interrupt)
@@ -63,17 +64,18 @@ func durability(ctx context.Context, e *env) error {
 	return nil
 }
 
-// tree lists a process and all below it.
-func tree(pid int) []int {
+// tree lists a process and those below it, down to so many levels.
+func tree(pid, levels int) []int {
 	list := []int{pid}
-	for i := 0; i < len(list); i++ {
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", list[i]))
-		for _, f := range files {
-			b, _ := os.ReadFile(f)
-			for _, s := range strings.Fields(string(b)) {
-				var child int
-				fmt.Sscan(s, &child)
-				list = append(list, child)
+	if levels == 0 {
+		return list
+	}
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, f := range files {
+		b, _ := os.ReadFile(f)
+		for _, s := range strings.Fields(string(b)) {
+			if child, err := strconv.Atoi(s); err == nil {
+				list = append(list, tree(child, levels-1)...)
 			}
 		}
 	}

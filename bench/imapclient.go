@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -38,6 +37,9 @@ func dialIMAP(ctx context.Context, addr string, useTLS bool) (*imapConn, error) 
 	}
 	if useTLS {
 		c = tls.Client(c, &tls.Config{InsecureSkipVerify: true}) // a benchmark's throw-away certificate
+	}
+	if t, ok := ctx.Deadline(); ok {
+		_ = c.SetDeadline(t)
 	}
 	ic := &imapConn{c: c, r: bufio.NewReaderSize(c, 4<<10), w: bufio.NewWriterSize(c, 4<<10)}
 	if _, err := ic.r.ReadString('\n'); err != nil {
@@ -83,7 +85,7 @@ func (c *imapConn) keep(want func(line string) bool, format string, args ...any)
 // finish reads up to the tagged response of the newest command.
 func (c *imapConn) finish(want func(line string) bool) (answer, error) {
 	var a answer
-	tag := []byte(fmt.Sprintf("t%d ", c.tag))
+	tag := fmt.Appendf(nil, "t%d ", c.tag)
 	start := true // of a response, not of what follows a literal
 	for {
 		line, err := c.r.ReadSlice('\n')
@@ -110,25 +112,21 @@ func (c *imapConn) finish(want func(line string) bool) (answer, error) {
 		}
 		n, literal := literalSize(line)
 		if literal {
-			if _, err := io.CopyN(io.Discard, c.r, n); err != nil {
+			if _, err := c.r.Discard(n); err != nil {
 				return a, err
 			}
-			a.bytes += n
+			a.bytes += int64(n)
 		}
 		start = !literal
 	}
 }
 
-func literalSize(line []byte) (int64, bool) {
-	line = bytes.TrimRight(line, "\r\n")
-	if len(line) == 0 || line[len(line)-1] != '}' {
+func literalSize(line []byte) (int, bool) {
+	line, ok := bytes.CutSuffix(line, []byte("}\r\n"))
+	if !ok {
 		return 0, false
 	}
-	i := bytes.LastIndexByte(line, '{')
-	if i < 0 {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(string(line[i+1:len(line)-1]), 10, 64)
+	n, err := strconv.Atoi(string(line[bytes.LastIndexByte(line, '{')+1:]))
 	return n, err == nil
 }
 
@@ -169,8 +167,8 @@ func (c *imapConn) count(mailbox string) (int, error) {
 	return 0, errors.New("STATUS gave no MESSAGES")
 }
 
-// waitCount waits until a mailbox shows n messages.
-func (c *imapConn) waitCount(ctx context.Context, mailbox string, n int) error {
+// waitCount asks until a mailbox shows n messages. Asking costs the server, so there is a pause between.
+func (c *imapConn) waitCount(ctx context.Context, mailbox string, n int, pause time.Duration) error {
 	for {
 		got, err := c.count(mailbox)
 		if err != nil {
@@ -182,6 +180,6 @@ func (c *imapConn) waitCount(ctx context.Context, mailbox string, n int) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("%s shows %d of %d messages: %w", mailbox, got, n, ctx.Err())
 		}
-		time.Sleep(3 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }

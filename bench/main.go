@@ -21,9 +21,17 @@ type options struct {
 	servers *regexp.Regexp
 	out     string
 	keep    bool
+	million bool
 }
 
 func main() {
+	if err := start(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func start() error {
 	var opt options
 	only := flag.String("only", ".", "run the groups whose name matches this `regexp`")
 	which := flag.String("servers", ".", "measure the servers whose name matches this `regexp`")
@@ -31,43 +39,41 @@ func main() {
 	flag.StringVar(&opt.dir, "dir", "", "`folder` for all data (default: a new one under the current folder's file system)")
 	flag.IntVar(&opt.runs, "runs", 3, "alternating `runs` of each group")
 	flag.BoolVar(&opt.quick, "quick", false, "smaller numbers, one run, under five minutes")
-	flag.StringVar(&opt.out, "out", "", "write the report to this Markdown `file`")
+	flag.StringVar(&opt.out, "out", "", "write the figures into this Markdown `file`, after each group")
 	flag.BoolVar(&opt.keep, "keep", false, "keep the data folder")
+	flag.BoolVar(&opt.million, "million", false, "measure a mailbox of a million messages, too")
 	flag.Parse()
 	var err error
 	if opt.only, err = regexp.Compile(*only); err != nil {
-		fatal(err)
+		return err
 	}
 	if opt.servers, err = regexp.Compile(*which); err != nil {
-		fatal(err)
+		return err
 	}
 	if opt.quick && opt.runs == 3 {
 		opt.runs = 1
 	}
 	if opt.dir == "" {
 		if opt.dir, err = os.MkdirTemp(".", "bench-data-"); err != nil {
-			fatal(err)
+			return err
+		}
+		if err := os.Chmod(opt.dir, 0o755); err != nil { // Postfix's and Dovecot's users have to get in
+			return err
 		}
 		if !opt.keep {
 			defer os.RemoveAll(opt.dir)
 		}
 	}
 	if opt.dir, err = filepath.Abs(opt.dir); err != nil {
-		fatal(err)
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, opt); err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-	}
+	return run(ctx, opt)
 }
 
-func fatal(err error) {
-	fmt.Fprintln(os.Stderr, "bench:", err)
-	os.Exit(1)
-}
-
-// run measures every chosen group: run by run, and in each run one server after the other.
+// run measures every chosen group: run by run, and in each run one server after the other. A workload that fails
+// doesn't end it, but is an error at the end.
 func run(ctx context.Context, opt options) error {
 	raiseFileLimit()
 	servers, err := servers(ctx, opt)
@@ -75,6 +81,7 @@ func run(ctx context.Context, opt options) error {
 		return err
 	}
 	report := newReport(opt, servers)
+	failed := 0
 	for _, g := range groups(opt) {
 		if !opt.only.MatchString(g.name) {
 			continue
@@ -94,6 +101,7 @@ func run(ctx context.Context, opt options) error {
 				}
 				status := "ok"
 				if err != nil {
+					failed++
 					status = err.Error()
 					report.fail(g.name, s.name(), err)
 				}
@@ -101,9 +109,14 @@ func run(ctx context.Context, opt options) error {
 			}
 		}
 		report.print(os.Stdout, g.name)
+		if opt.out != "" {
+			if err := report.write(opt.out); err != nil {
+				return err
+			}
+		}
 	}
-	if opt.out != "" {
-		return report.write(opt.out)
+	if failed > 0 {
+		return fmt.Errorf("%d workloads failed, as said above", failed)
 	}
 	return nil
 }
@@ -121,7 +134,7 @@ func measure(ctx context.Context, opt options, g group, s server, i int, report 
 	if err := e.start(ctx); err != nil {
 		return err
 	}
-	defer func() { e.stop() }()
+	defer e.stop()
 	return g.run(ctx, e)
 }
 

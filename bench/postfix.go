@@ -36,7 +36,7 @@ func (p *postfixDovecot) version(ctx context.Context) string {
 }
 
 func (p *postfixDovecot) addresses() addresses {
-	return addresses{mx: "127.0.0.1:23525", submission: "127.0.0.1:23525", imap: "127.0.0.1:23143", imaps: "127.0.0.1:23993"}
+	return addresses{mx: "127.0.0.1:23525", submission: "127.0.0.1:23587", imap: "127.0.0.1:23143", imaps: "127.0.0.1:23993"}
 }
 
 func (p *postfixDovecot) command(ctx context.Context, dir string, f flags) (*exec.Cmd, error) {
@@ -62,9 +62,11 @@ func (p *postfixDovecot) command(ctx context.Context, dir string, f flags) (*exe
 	script := `set -e
 data=$1
 mkdir -p $data/mail $data/queue $data/lib; chown mail:mail $data/mail; chown postfix $data/lib
-[ -f /etc/dovecot/bench.key ] || openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost -keyout /etc/dovecot/bench.key -out /etc/dovecot/bench.pem 2>/dev/null
 ulimit -n $(ulimit -Hn)
-postfix set-permissions >/dev/null 2>&1 || true
+if [ ! -f /etc/dovecot/bench.key ]; then # the first start
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost -keyout /etc/dovecot/bench.key -out /etc/dovecot/bench.pem 2>/dev/null
+	postfix set-permissions >/dev/null 2>&1 || true
+fi
 rm -f $data/queue/pid/master.pid
 postfix check
 dovecot -F & dovecot=$!
@@ -104,11 +106,19 @@ smtpd_client_connection_count_limit = 0
 smtpd_client_connection_rate_limit = 0
 default_process_limit = 200
 lmtp_destination_recipient_limit = 1
+smtpd_tls_cert_file = /etc/dovecot/bench.pem
+smtpd_tls_key_file = /etc/dovecot/bench.key
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = /run/dovecot/auth-smtp
 maillog_file = %[1]s/maillog
 maillog_file_prefixes = /
 `
 
 const masterCf = `23525     inet  n       -       n       -       -       smtpd
+23587     inet  n       -       n       -       -       smtpd
+  -o smtpd_tls_security_level=encrypt
+  -o smtpd_sasl_auth_enable=yes
+  -o smtpd_relay_restrictions=permit_sasl_authenticated,reject
 postlog   unix-dgram n  -       n       -       1       postlogd
 pickup    unix  n       -       n       60      1       pickup
 cleanup   unix  n       -       n       -       0       cleanup
@@ -166,6 +176,11 @@ service imap-login {
 }
 service lmtp {
   unix_listener lmtp {
+    mode = 0666
+  }
+}
+service auth {
+  unix_listener auth-smtp {
     mode = 0666
   }
 }

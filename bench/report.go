@@ -67,7 +67,7 @@ func median(v []float64) float64 {
 
 // print writes one group's table in Markdown.
 func (r *report) print(w io.Writer, group string) {
-	fmt.Fprintf(w, "\n### %s\n\n| workload | unit |", group)
+	fmt.Fprintf(w, "\n### %s\n\n%s, %s, `%s`\n\n| workload | unit |", group, time.Now().Format("2006-01-02"), r.runs(group), r.command())
 	for _, s := range r.servers {
 		fmt.Fprintf(w, " %s |", s.name())
 	}
@@ -91,7 +91,20 @@ func (r *report) print(w io.Writer, group string) {
 	for _, f := range r.faults[group] {
 		fmt.Fprintf(w, "\nfailed: %s\n", f)
 	}
-	fmt.Fprintln(w)
+}
+
+// runs says of how many runs a group's figures are.
+func (r *report) runs(group string) string {
+	n := 0
+	for key, v := range r.values {
+		if strings.HasPrefix(key, group+"/") {
+			n = max(n, len(v))
+		}
+	}
+	if n == 1 {
+		return "one run"
+	}
+	return fmt.Sprintf("medians of %d alternating runs", n)
 }
 
 // verdict gives the ratio, above 1 where Facteur is better, and how it stands to the target.
@@ -138,27 +151,62 @@ func figure(v float64) string {
 	return fmt.Sprintf("%.3f", v)
 }
 
-// write makes the figures part of the report file; the text above the mark is a person's and stays.
+// mark parts the text of a report file, which is a person's and stays, from the figures.
+const mark = "<!-- figures: written by make bench, do not edit below -->\n"
+
+// write puts the groups measured so far into the report file, and leaves what is there of other groups.
 func (r *report) write(path string) error {
-	const mark = "<!-- figures: written by make bench, do not edit below -->\n"
-	head, _ := os.ReadFile(path)
-	text, _, _ := strings.Cut(string(head), mark)
-	f, err := os.Create(path)
-	if err != nil {
+	old, err := os.ReadFile(path)
+	if err != nil && !os.IsNotExist(err) {
 		return err
 	}
-	fmt.Fprintf(f, "%s%s\n", text, mark)
-	fmt.Fprintf(f, "Measured %s with `make bench`%s: medians of %d alternating runs.\n\n", time.Now().Format("2006-01-02"),
-		map[bool]string{true: " (quick)"}[r.opt.quick], r.opt.runs)
-	fmt.Fprintf(f, "- Machine: %s\n", machine())
+	text, figures, _ := strings.Cut(string(old), mark)
+	before := sections(figures)
+	var b strings.Builder
+	b.WriteString(text + mark + "\n")
+	fmt.Fprintf(&b, "- Machine: %s\n", machine())
 	for _, s := range r.servers {
-		fmt.Fprintf(f, "- %s: %s\n", s.name(), s.version(context.Background()))
+		fmt.Fprintf(&b, "- %s: %s\n", s.name(), s.version(context.Background()))
 	}
-	fmt.Fprintf(f, "- Load tool: %s, on the same machine\n", runtime.Version())
-	for _, g := range r.groups {
-		r.print(f, g)
+	fmt.Fprintf(&b, "- Load tool: %s, on the same machine\n", runtime.Version())
+	all := r.opt
+	all.quick, all.million = false, true
+	for _, g := range groups(all) {
+		if slices.Contains(r.groups, g.name) {
+			r.print(&b, g.name)
+		} else if s := before[g.name]; s != "" {
+			b.WriteString("\n" + s)
+		}
 	}
-	return f.Close()
+	// Written beside and renamed, so that a run that is ended here loses nothing.
+	if err := os.WriteFile(path+".new", []byte(b.String()), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}
+
+// sections finds the groups' tables in the figures of a report file.
+func sections(figures string) map[string]string {
+	found := map[string]string{}
+	for i, s := range strings.Split(figures, "\n### ") {
+		name, _, _ := strings.Cut(s, "\n")
+		if i > 0 {
+			found[name] = "### " + strings.TrimRight(s, "\n") + "\n"
+		}
+	}
+	return found
+}
+
+// command is how this run was started.
+func (r *report) command() string {
+	switch args := strings.Join(os.Args[1:], " "); args {
+	case "-quick":
+		return "make bench-quick"
+	case "-out docs/performance.md":
+		return "make bench"
+	default:
+		return "go run ./bench " + args
+	}
 }
 
 func machine() string {

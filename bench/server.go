@@ -72,6 +72,8 @@ type env struct {
 	cmd   *exec.Cmd
 	log   *os.File
 	ready time.Duration // from start to the first answer of MX and IMAP
+	disks int           // measurements of the disk so far
+	peak  int64         // the most memory that usage has seen
 }
 
 // start starts the server and waits until MX and IMAP greet.
@@ -84,12 +86,18 @@ func (e *env) start(ctx context.Context) error {
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = e.log, e.log
+	a := e.server.addresses()
+	for _, addr := range []string{a.mx, a.submission, a.imap, a.imaps} {
+		if c, err := net.Dial("tcp", addr); err == nil {
+			c.Close()
+			return fmt.Errorf("something else listens on %s already; end it first", addr)
+		}
+	}
 	begin := time.Now()
 	if err := cmd.Start(); err != nil {
 		return err
 	}
 	e.cmd = cmd
-	a := e.server.addresses()
 	for _, addr := range []string{a.mx, a.imap} {
 		if err := waitGreeting(ctx, addr); err != nil {
 			e.stop()
@@ -105,7 +113,9 @@ func (e *env) stop() {
 	if e.cmd == nil {
 		return
 	}
-	_ = e.cmd.Process.Signal(syscall.SIGTERM)
+	for _, pid := range tree(e.cmd.Process.Pid, 1) { // unshare, under which Postfix and Dovecot run, ignores it; its child does not
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+	}
 	done := make(chan struct{})
 	go func() { _ = e.cmd.Wait(); close(done) }()
 	select {
@@ -125,7 +135,7 @@ func (e *env) restart(ctx context.Context) error {
 }
 
 func waitGreeting(ctx context.Context, addr string) error {
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	for {
 		c, err := net.DialTimeout("tcp", addr, time.Second)
 		if err == nil {
@@ -175,7 +185,15 @@ func (e *env) usage() usage {
 		}
 	}
 	walk(e.cmd.Process.Pid)
+	e.peak = max(e.peak, u.pss)
 	return u
+}
+
+// ownCPU is what this tool's process has used so far.
+func ownCPU() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u) // fails for no reason that could happen here
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func readStat(path string) (pid, ppid int, cpu time.Duration, ok bool) {

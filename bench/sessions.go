@@ -11,13 +11,11 @@ import (
 	"time"
 )
 
-// sessions measures many TLS sessions in IDLE: memory for each, and the time from a message's 250 to
-// EXISTS; then whole log-ins a second.
-func sessions(idle, logins int) func(context.Context, *env) error {
+// idleSessions measures the memory of many TLS sessions in IDLE: of the first of sizes, then of more.
+func idleSessions(sizes ...int) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
-		addr := e.server.addresses()
 		before := e.usage() // nobody has logged in yet: what a password check takes is not in it
-		conns := make([]*imapConn, idle)
+		var conns []*imapConn
 		defer func() {
 			for _, c := range conns {
 				if c != nil {
@@ -25,34 +23,56 @@ func sessions(idle, logins int) func(context.Context, *env) error {
 				}
 			}
 		}()
-		if err := each(idle, 20, func(i int) error {
-			c, err := idleSession(ctx, addr.imaps)
-			conns[i] = c
-			return err
-		}); err != nil {
-			return err
+		for _, size := range sizes {
+			have := len(conns)
+			conns = append(conns, make([]*imapConn, size-have)...)
+			if err := each(size-have, 20, func(i int) error {
+				c, err := idleSession(ctx, e.server.addresses().imaps)
+				conns[have+i] = c
+				return err
+			}); err != nil {
+				return err
+			}
+			after, err := rested(ctx, e)
+			if err != nil {
+				return err
+			}
+			e.record(metric{name: fmt.Sprintf("%d idle TLS sessions: memory each", size), unit: "KiB", less: true, limit: 40,
+				value: float64(after.pss-before.pss) / 1024 / float64(size)})
 		}
-		// Go's runtime gives back what the log-ins took (argon2's memory above all) within some two minutes.
-		rest := 150 * time.Second
-		if e.opt.quick {
-			rest = 5 * time.Second
-		}
+		return nil
+	}
+}
+
+// rested waits until the server's memory falls no more, two and a half minutes at most: Go's runtime gives back little
+// by little what the log-ins took (argon2's memory above all).
+func rested(ctx context.Context, e *env) (usage, error) {
+	const look, enough = 10 * time.Second, 3
+	now := e.usage()
+	for still, waited := 0, time.Duration(0); still < enough && waited < 150*time.Second; waited += look {
 		select {
-		case <-time.After(rest):
+		case <-time.After(look):
 		case <-ctx.Done():
-			return ctx.Err()
+			return now, ctx.Err()
 		}
-		after := e.usage()
-		e.record(metric{name: fmt.Sprintf("%d idle TLS sessions: memory each", idle), unit: "KiB", less: true, limit: 40,
-			value: float64(after.pss-before.pss) / 1024 / float64(idle)})
-		for i, c := range conns {
-			c.c.Close()
-			conns[i] = nil
+		before := now.pss
+		if now = e.usage(); now.pss < before-before/100 {
+			still = 0
+		} else {
+			still++
 		}
-		if err := pushLatency(ctx, e, addr); err != nil || logins == 0 {
+	}
+	return now, nil
+}
+
+// sessions measures the time from a message's 250 to EXISTS, and whole log-ins a second.
+func sessions(logins int) func(context.Context, *env) error {
+	return func(ctx context.Context, e *env) error {
+		addr := e.server.addresses()
+		if err := pushLatency(ctx, e, addr); err != nil {
 			return err
 		}
-		begin := time.Now()
+		own, begin := ownCPU(), time.Now()
 		if err := each(logins, 10, func(int) error {
 			c, err := dialIMAP(ctx, addr.imaps, true)
 			if err != nil {
@@ -68,6 +88,8 @@ func sessions(idle, logins int) func(context.Context, *env) error {
 			return err
 		}
 		e.record(metric{name: "connect, TLS, login, SELECT", unit: "per s", limit: 1000, value: float64(logins) / time.Since(begin).Seconds()})
+		e.record(metric{name: "connect, TLS, login, SELECT: the load client's own CPU", unit: "ms", less: true,
+			value: (ownCPU() - own).Seconds() * 1000 / float64(logins)})
 		return nil
 	}
 }
@@ -127,9 +149,9 @@ func pushLatency(ctx context.Context, e *env, addr addresses) error {
 		}
 	}()
 	var times []float64
-	msgs := corpus{4 << 10}
+	msgs, env := pregenerate(corpus{4 << 10}, 40, endOfData), envelope("writer@sender.test", user)
 	for i := range 40 {
-		if err := s.send("writer@sender.test", user, msgs.message(i)); err != nil {
+		if err := s.send(env, msgs(i)); err != nil {
 			return err
 		}
 		acked := time.Now()

@@ -3,8 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -50,6 +50,13 @@ func (s *sink) arrived(i int) (time.Time, bool) {
 	return at, ok
 }
 
+// forget lets messages of the same indexes come again.
+func (s *sink) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.came)
+}
+
 func (s *sink) close() { s.ln.Close() }
 
 func (s *sink) serve(c net.Conn) {
@@ -89,7 +96,8 @@ func (s *sink) serve(c net.Conn) {
 }
 
 func (s *sink) data(r *bufio.Reader) bool {
-	index, header := -1, true
+	id := []byte("message-id: <")
+	index := -1
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil && err != bufio.ErrBufferFull {
@@ -102,10 +110,9 @@ func (s *sink) data(r *bufio.Reader) bool {
 			s.mu.Unlock()
 			s.count.Add(1)
 			return true
-		case header && len(line) == 2:
-			header = false
-		case header && bytes.HasPrefix(bytes.ToLower(line), []byte("message-id: <")):
-			fmt.Sscanf(string(line[len("message-id: <"):]), "%d.", &index)
+		case index < 0 && len(line) > len(id) && bytes.EqualFold(line[:len(id)], id):
+			number, _, _ := bytes.Cut(line[len(id):], []byte("."))
+			index, _ = strconv.Atoi(string(number)) // the corpus's own
 		}
 	}
 }
