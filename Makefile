@@ -8,7 +8,7 @@ FUZZTIME ?= 60s
 export GOFLAGS
 export CGO_ENABLED := 1
 
-.PHONY: build demo test lint fuzz bench bench-quick torture test-programs test-thunderbird test-roundcube install
+.PHONY: build demo test lint fuzz bench bench-quick bench-million torture test-programs test-thunderbird test-roundcube install
 
 build:
 	go build -trimpath -ldflags "-X main.version=$(VERSION)" -o facteur ./cmd/facteur
@@ -49,6 +49,9 @@ bench: build
 
 bench-quick: build
 	go run ./bench -quick
+
+bench-million: build
+	go run ./bench -million -only '^million$$' -out docs/performance.md
 
 torture: build
 	go run ./torture

@@ -70,7 +70,7 @@ func deliver(ctx context.Context, e *env, c *imapConn, m metric, l load, sent *i
 	if err := c.waitCount(ctx, "INBOX", *sent, time.Since(begin)/200); err != nil {
 		return err
 	}
-	took := time.Since(begin)
+	took, own := time.Since(begin), ownCPU()-own // before usage, which costs something itself
 	after := e.usage()
 	m.value = float64(l.total) / took.Seconds()
 	e.record(m)
@@ -78,7 +78,7 @@ func deliver(ctx context.Context, e *env, c *imapConn, m metric, l load, sent *i
 	if m.want > 0 {
 		limit = 0.8
 	}
-	e.recordCost(m.name, l.total, m.value/disk, after.cpu-before.cpu, ownCPU()-own, limit)
+	e.recordCost(m.name, l.total, m.value/disk, after.cpu-before.cpu, own, limit)
 	return nil
 }
 

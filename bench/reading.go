@@ -255,9 +255,9 @@ func appends(count int) func(context.Context, *env) error {
 				}
 			}
 			n := count / w.conns * w.conns
-			rate := float64(n) / time.Since(begin).Seconds()
+			rate, own := float64(n)/time.Since(begin).Seconds(), ownCPU()-own
 			e.record(metric{name: w.name, unit: "msg/s", want: w.want, value: rate})
-			e.recordCost(w.name, n, rate/disk, e.usage().cpu-before.cpu, ownCPU()-own, 0)
+			e.recordCost(w.name, n, rate/disk, e.usage().cpu-before.cpu, own, 0)
 		}
 		e.recordPeak()
 		return nil
