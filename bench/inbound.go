@@ -119,7 +119,7 @@ func growth(size int) func(context.Context, *env) error {
 		small := pregenerate(corpus{1 << 10}, 500, "")
 		for _, have := range []int{0, size / 10, size} {
 			if have > sent {
-				if err := c.fill("INBOX", sent, have, small); err != nil {
+				if err := fill(ctx, e, sent, have, small); err != nil {
 					return err
 				}
 				sent = have

@@ -21,8 +21,11 @@ type step struct {
 func reading(size int) func(context.Context, *env) error {
 	return func(ctx context.Context, e *env) error {
 		addr := e.server.addresses().imap
-		if err := fillInbox(ctx, e, size); err != nil {
-			return fmt.Errorf("fill: %w", err)
+		if err := fill(ctx, e, 0, size, corpus{6 << 10}.message); err != nil {
+			return err
+		}
+		if err := settle(ctx, e); err != nil {
+			return err
 		}
 		// A new process: what the server knows, it knows from disk.
 		if err := e.restart(ctx); err != nil {
@@ -67,20 +70,6 @@ func reading(size int) func(context.Context, *env) error {
 		e.recordPeak()
 		return nil
 	}
-}
-
-func fillInbox(ctx context.Context, e *env, size int) error {
-	c, err := login(ctx, e.server.addresses().imap)
-	if err != nil {
-		return err
-	}
-	defer c.close()
-	begin := time.Now()
-	if err := c.fill("INBOX", 0, size, corpus{6 << 10}.message); err != nil {
-		return err
-	}
-	e.record(metric{name: "filled by MULTIAPPEND", unit: "msg/s", value: float64(size) / time.Since(begin).Seconds()})
-	return settle(ctx, e)
 }
 
 // settle waits until the server rests: work that follows deliveries in the background (a text index) is not to
