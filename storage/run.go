@@ -54,15 +54,11 @@ func (s *Store) Run(ctx context.Context) error {
 			s.flushAll(ctx)
 		case <-tick.C:
 			s.housekeep(ctx, w)
-		case e, ok := <-w.events():
-			if ok {
-				w.note(e)
+		case news, ok := <-w.news():
+			if !ok {
+				w.close()
 			}
-		case err := <-w.errors():
-			s.cfg.Log.Warn("watching folders", "error", err)
-			w.overflow(ctx)
-		case <-w.ripe:
-			w.look(ctx)
+			w.look(ctx, news)
 		}
 	}
 }

@@ -5,9 +5,6 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
-	"time"
-
-	"github.com/fsnotify/fsnotify"
 
 	"facteur/storage/maildir"
 )
@@ -15,46 +12,47 @@ import (
 // watcher sees what other programs do to the folders of open accounts. It belongs to Run.
 type watcher struct {
 	s       *Store
-	notify  *fsnotify.Watcher // nil: the system has none left
-	folders map[string]watched
-	news    map[string]map[string]bool // by folder: names of files, and whether the last event left them there
-	ripe    <-chan time.Time
+	notify  *notifier          // nil: the system has none left
+	folders map[string]watched // by path
+	paths   map[int32]string   // by the number of the watch
 }
 
 type watched struct {
-	a *Account
-	m *Mailbox // nil: the account's folder
+	a     *Account
+	m     *Mailbox // nil: the account's folder
+	watch int32
 }
 
 func (s *Store) newWatcher() *watcher {
-	w := &watcher{s: s, folders: map[string]watched{}, news: map[string]map[string]bool{}}
-	n, err := fsnotify.NewBufferedWatcher(4096)
+	w := &watcher{s: s, folders: map[string]watched{}, paths: map[int32]string{}}
+	n, err := newNotifier()
 	if err != nil {
 		s.cfg.Log.Warn("changes by other programs are only seen when a mailbox is used", "error", err)
 		return w
 	}
 	w.notify = n
+	go func() {
+		if err := n.run(); err != nil {
+			s.cfg.Log.Warn("changes by other programs are from now on only seen when a mailbox is used", "error", err)
+		}
+	}()
 	return w
 }
 
 func (w *watcher) close() {
 	if w.notify != nil {
-		w.notify.Close()
+		w.notify.close()
 	}
+	w.notify = nil
+	clear(w.folders)
 }
 
-func (w *watcher) events() <-chan fsnotify.Event {
+// news has what happened in the folders. It is closed when the system fails.
+func (w *watcher) news() <-chan []event {
 	if w.notify == nil {
 		return nil
 	}
-	return w.notify.Events
-}
-
-func (w *watcher) errors() <-chan error {
-	if w.notify == nil {
-		return nil
-	}
-	return w.notify.Errors
+	return w.notify.news
 }
 
 // watch adds the folders of an account that are not watched yet.
@@ -62,25 +60,27 @@ func (w *watcher) watch(ctx context.Context, a *Account) {
 	if w.notify == nil || ctx.Err() != nil {
 		return
 	}
-	w.add(a.path, watched{a, nil})
+	w.add(a.path, a, nil)
 	for _, m := range a.allMailboxes() {
 		folder := filepath.Join(a.path, m.place.Load().folder)
-		fresh := w.add(filepath.Join(folder, string(maildir.New)), watched{a, m})
-		fresh = w.add(filepath.Join(folder, string(maildir.Cur)), watched{a, m}) || fresh
+		fresh := w.add(filepath.Join(folder, string(maildir.New)), a, m)
+		fresh = w.add(filepath.Join(folder, string(maildir.Cur)), a, m) || fresh
 		if fresh { // what happened before the watch began
 			w.refresh(ctx, m, false)
 		}
 	}
 }
 
-func (w *watcher) add(dir string, of watched) bool {
-	if was, ok := w.folders[dir]; ok && was == of {
+func (w *watcher) add(dir string, a *Account, m *Mailbox) bool {
+	if was, ok := w.folders[dir]; ok && was.a == a && was.m == m {
 		return false
 	}
-	if err := w.notify.Add(dir); err != nil {
+	watch, err := w.notify.add(dir)
+	if err != nil {
 		return false // gone meanwhile, or no more watches: then a mailbox looks when it is used
 	}
-	w.folders[dir] = of
+	w.folders[dir] = watched{a, m, watch}
+	w.paths[watch] = dir
 	return true
 }
 
@@ -88,50 +88,53 @@ func (w *watcher) add(dir string, of watched) bool {
 func (w *watcher) prune() {
 	for dir, of := range w.folders {
 		if of.a.closed.Load() || of.m != nil && of.m.Gone() {
-			delete(w.folders, dir)
-			w.notify.Remove(dir) // an error means that the system removed it with the folder
+			w.forget(dir, of)
 		}
 	}
 }
 
-// note collects an event until it is time to look.
-func (w *watcher) note(e fsnotify.Event) {
-	if !e.Has(fsnotify.Create) && !e.Has(fsnotify.Remove) && !e.Has(fsnotify.Rename) {
-		return
-	}
-	dir, name := filepath.Split(e.Name)
-	dir = filepath.Clean(dir)
-	if _, ok := w.folders[dir]; !ok {
-		return
-	}
-	if w.news[dir] == nil {
-		w.news[dir] = map[string]bool{}
-	}
-	w.news[dir][name] = e.Has(fsnotify.Create)
-	if w.ripe == nil {
-		w.ripe = time.After(settleNews)
+func (w *watcher) forget(dir string, of watched) {
+	delete(w.folders, dir)
+	if w.paths[of.watch] == dir { // else the folder was renamed, and is watched under its new name
+		delete(w.paths, of.watch)
+		w.notify.remove(of.watch)
 	}
 }
 
-// look asks of each name whether it is as the table has it: then we did that ourselves.
-func (w *watcher) look(ctx context.Context) {
-	news := w.news
-	w.news, w.ripe = map[string]map[string]bool{}, nil
-	for dir, names := range news {
-		of := w.folders[dir]
-		if of.m == nil {
+// look goes through news: of each folder, by name, whether the last event left it there.
+func (w *watcher) look(ctx context.Context, news []event) {
+	folders := map[string]map[string]bool{}
+	for _, e := range news {
+		dir, ok := w.paths[e.watch]
+		switch {
+		case e.lost:
+			w.s.cfg.Log.Warn("too many changes of folders at once, looking through all")
+			w.overflow(ctx)
+		case !ok:
+		case e.ended: // the folder is gone; watch adds one that takes its place
+			w.forget(dir, w.folders[dir])
+		default:
+			if folders[dir] == nil {
+				folders[dir] = map[string]bool{}
+			}
+			folders[dir][e.name] = e.there
+		}
+	}
+	for dir, names := range folders {
+		of, ok := w.folders[dir]
+		switch {
+		case !ok:
+		case of.m == nil:
 			w.lookTree(ctx, of.a, dir, names)
-			continue
+		case of.m.Gone():
+			w.forget(dir, of)
+		default:
+			w.lookMailbox(ctx, of.m, maildir.Sub(filepath.Base(dir)), names)
 		}
-		if of.m.Gone() {
-			delete(w.folders, dir)
-			continue
-		}
-		w.lookMailbox(ctx, of.m, maildir.Sub(filepath.Base(dir)), names)
 	}
 }
 
-// lookMailbox asks first without the lock, and again with it: a delivery that is being
+// lookMailbox asks of each name whether it is as the table has it: then we did that ourselves. It asks first without the lock, and again with it: a delivery that is being
 // synced is in the folder before it is in the table. An event that leaves what the table says
 // needs no look at the disk: that would make our own changes of thousands of flags wait
 // for the folder's lock in the kernel. What changes it again brings another event.
