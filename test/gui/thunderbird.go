@@ -71,19 +71,7 @@ func (t *bird) do(function string, args ...any) error {
 
 func (t *bird) steps() []step {
 	return []step{
-		{"start, trust the demo's authority, know the passwords", func(context.Context) error {
-			text, err := os.ReadFile(t.demo.ca)
-			if err != nil {
-				return err
-			}
-			block, _ := pem.Decode(text)
-			if block == nil {
-				return fmt.Errorf("%s holds no certificate", t.demo.ca)
-			}
-			version, err := t.m.do(thunderbirdJS, "login", base64.StdEncoding.EncodeToString(block.Bytes), bob, password)
-			fmt.Println("     Thunderbird", version)
-			return err
-		}},
+		{"start, trust the demo's authority, know the passwords", t.login},
 		{"sync 40 messages of INBOX", func(context.Context) error { return t.do("open", "Inbox", 40) }},
 		{"list the folders, one named beyond ASCII", func(context.Context) error {
 			return t.do("folders", "Inbox", "Projets", "Été", "Sent", "Trash")
@@ -170,6 +158,20 @@ func (t *bird) steps() []step {
 			return t.do("read", "Letter 38", "This is letter number 38.")
 		}},
 	}
+}
+
+func (t *bird) login(context.Context) error {
+	text, err := os.ReadFile(t.demo.ca)
+	if err != nil {
+		return err
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return fmt.Errorf("%s holds no certificate", t.demo.ca)
+	}
+	version, err := t.m.do(thunderbirdJS, "login", base64.StdEncoding.EncodeToString(block.Bytes), bob, password)
+	fmt.Println("     Thunderbird", version)
+	return err
 }
 
 func (t *bird) answered(ctx context.Context) error {
