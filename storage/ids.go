@@ -44,15 +44,6 @@ func appendThreadID(b []byte, n uint64) []byte {
 	return idEncoding.AppendEncode(append(b, 'T'), raw[:])
 }
 
-func parseThreadID(s string) (uint64, bool) {
-	text, ok := strings.CutPrefix(s, "T")
-	b, err := idEncoding.DecodeString(text)
-	if !ok || err != nil || len(b) != 8 {
-		return 0, false
-	}
-	return binary.BigEndian.Uint64(b), true
-}
-
 func hashID(s string) uint64 {
 	sum := sha256.Sum256([]byte(s))
 	return binary.BigEndian.Uint64(sum[:8])

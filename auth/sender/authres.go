@@ -35,29 +35,9 @@ func parseAuthResults(value string) (authResults, error) {
 		if l.atEnd() {
 			break
 		}
-		res := authResult{props: make(map[string]string)}
-		res.method = strings.ToLower(l.word())
-		if l.skip('/') {
-			l.word() // the method's version
-		}
-		if l.skip('=') {
-			res.result = strings.ToLower(l.word())
-		}
-		if res.method == "" || res.result == "" && res.method != "none" {
-			return ar, errAuthResults
-		}
-		for {
-			name := strings.ToLower(l.word())
-			if name == "" {
-				break
-			}
-			if l.skip('.') {
-				name += "." + strings.ToLower(l.word())
-			}
-			if !l.skip('=') {
-				return ar, errAuthResults
-			}
-			res.props[name] = l.pvalue()
+		res, err := l.result()
+		if err != nil {
+			return ar, err
 		}
 		ar.results = append(ar.results, res)
 	}
@@ -65,6 +45,31 @@ func parseAuthResults(value string) (authResults, error) {
 		return ar, errAuthResults
 	}
 	return ar, nil
+}
+
+// result reads one method, its result and its properties (RFC 8601 2.2).
+func (l *arLexer) result() (authResult, error) {
+	res := authResult{props: make(map[string]string)}
+	res.method = strings.ToLower(l.word())
+	if l.skip('/') {
+		l.word() // the method's version
+	}
+	if l.skip('=') {
+		res.result = strings.ToLower(l.word())
+	}
+	if res.method == "" || res.result == "" && res.method != "none" {
+		return res, errAuthResults
+	}
+	for name := l.word(); name != ""; name = l.word() {
+		if l.skip('.') {
+			name += "." + l.word()
+		}
+		if !l.skip('=') {
+			return res, errAuthResults
+		}
+		res.props[strings.ToLower(name)] = l.pvalue()
+	}
+	return res, nil
 }
 
 // arLexer goes through a value in linear time, over blanks, folds and nested comments.

@@ -69,22 +69,7 @@ func (c *cli) verify(use, short string, check cobra.PositionalArgs) *cobra.Comma
 				if err != nil {
 					return err
 				}
-				err = c.show(found, func(w io.Writer) {
-					for _, p := range found {
-						if p.Account == "" {
-							fmt.Fprintf(w, "queue\t%s\t\t%s\n", p.Message, p.What)
-							continue
-						}
-						uid := ""
-						if p.UID != 0 {
-							uid = fmt.Sprintf("UID %d", p.UID)
-						}
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Account, p.Mailbox, uid, p.What, p.Path)
-					}
-					if found == nil {
-						fmt.Fprintln(w, "no problems")
-					}
-				})
+				err = c.show(found, func(w io.Writer) { writeProblems(w, found) })
 				if err == nil && len(found) > 0 {
 					err = &exitError{exitProblems, fmt.Errorf("problems: %d. \"facteur mailbox rebuild ADDRESS\" makes an account's index anew from its files; "+
 						"a file that is gone or cut off comes back from a backup only", len(found))}
@@ -92,6 +77,23 @@ func (c *cli) verify(use, short string, check cobra.PositionalArgs) *cobra.Comma
 				return err
 			})
 		},
+	}
+}
+
+func writeProblems(w io.Writer, found []admin.Problem) {
+	if len(found) == 0 {
+		fmt.Fprintln(w, "no problems")
+	}
+	for _, p := range found {
+		if p.Account == "" {
+			fmt.Fprintf(w, "queue\t%s\t\t%s\n", p.Message, p.What)
+			continue
+		}
+		uid := ""
+		if p.UID != 0 {
+			uid = fmt.Sprintf("UID %d", p.UID)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Account, p.Mailbox, uid, p.What, p.Path)
 	}
 }
 

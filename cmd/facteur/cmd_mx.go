@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,55 +83,56 @@ func (c *cli) resolver(server string) (*dns.Resolver, error) {
 
 func lookMX(ctx context.Context, r *dns.Resolver, domain string) mxReport {
 	report := mxReport{Domain: domain}
-	fault := func(err error) {
-		if err != nil && !dns.IsNotFound(err) {
-			report.Faults = append(report.Faults, err.Error())
-		}
-	}
 	answer, err := r.MX(ctx, domain)
-	fault(err)
-	if err != nil && !dns.IsNotFound(err) {
-		return report // nothing is known of the rest
-	}
-	if dns.IsNXDomain(err) {
-		report.Faults = append(report.Faults, "there is no domain "+domain)
+	switch {
+	case dns.IsNXDomain(err):
+		report.fault("there is no domain %s", domain)
 		return report
+	case dns.IsNotFound(err):
+		report.MX = []mxHost{{Host: domain, Implicit: true}}
+	case err != nil:
+		report.fault("%w", err)
+		return report // nothing is known of the rest
 	}
 	for _, mx := range answer.Records {
 		report.NullMX = report.NullMX || mx.Host == ""
 		report.MX = append(report.MX, mxHost{Preference: mx.Preference, Host: mx.Host})
 	}
-	if dns.IsNotFound(err) {
-		report.MX = []mxHost{{Host: domain, Implicit: true}}
-	}
 	slices.SortStableFunc(report.MX, func(a, b mxHost) int { return int(a.Preference) - int(b.Preference) })
 	for i := range report.MX {
-		if h := &report.MX[i]; h.Host != "" {
-			h.Addresses, err = addresses(ctx, r, h.Host)
-			fault(err)
-			if len(h.Addresses) == 0 && err == nil {
-				report.Faults = append(report.Faults, h.Host+" has no address")
-			}
+		h := &report.MX[i]
+		if h.Host == "" {
+			continue
+		}
+		h.Addresses, err = addresses(ctx, r, h.Host)
+		if err != nil {
+			report.fault("%w", err)
+		} else if len(h.Addresses) == 0 {
+			report.fault("%s has no address", h.Host)
 		}
 	}
-	policy := func(name, prefix string) (found []string) {
-		answer, err := r.TXT(ctx, name)
-		fault(err)
-		for _, txt := range answer.Records {
-			if strings.HasPrefix(strings.ToLower(txt), prefix) {
-				found = append(found, txt)
-			}
-		}
-		if len(found) > 1 {
-			report.Faults = append(report.Faults, fmt.Sprintf("%s has %d records that begin with %q: none counts", name, len(found), prefix))
-		}
-		return found
-	}
-	report.SPF = policy(domain, "v=spf1")
-	report.DMARC = policy("_dmarc."+domain, "v=dmarc1")
-	report.MTASTS = policy("_mta-sts."+domain, "v=stsv1")
-	report.TLSRPT = policy("_smtp._tls."+domain, "v=tlsrptv1")
+	report.SPF = report.policy(ctx, r, domain, "v=spf1")
+	report.DMARC = report.policy(ctx, r, "_dmarc."+domain, "v=dmarc1")
+	report.MTASTS = report.policy(ctx, r, "_mta-sts."+domain, "v=stsv1")
+	report.TLSRPT = report.policy(ctx, r, "_smtp._tls."+domain, "v=tlsrptv1")
 	return report
+}
+
+func (m *mxReport) fault(format string, args ...any) {
+	m.Faults = append(m.Faults, fmt.Errorf(format, args...).Error())
+}
+
+// policy finds the TXT records of a name that begin with a policy's tag. There may be one.
+func (m *mxReport) policy(ctx context.Context, r *dns.Resolver, name, version string) []string {
+	answer, err := r.TXT(ctx, name)
+	if err != nil && !dns.IsNotFound(err) {
+		m.fault("%w", err)
+	}
+	found := slices.DeleteFunc(answer.Records, func(txt string) bool { return tag(txt) != version })
+	if len(found) > 1 {
+		m.fault("%s has %d records that begin with %q: none counts", name, len(found), version)
+	}
+	return found
 }
 
 // addresses returns all addresses of a host; none and no error when DNS says there are none.
@@ -163,7 +163,7 @@ func (r mxReport) write(w io.Writer) {
 		name string
 		list []string
 	}{{"SPF", r.SPF}, {"DMARC", r.DMARC}, {"MTA-STS", r.MTASTS}, {"TLS-RPT", r.TLSRPT}} {
-		if p.list == nil && r.MX != nil {
+		if len(p.list) == 0 && r.MX != nil {
 			fmt.Fprintf(w, "%s\t\tnone\n", p.name)
 		}
 		for _, txt := range p.list {

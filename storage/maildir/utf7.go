@@ -2,8 +2,9 @@ package maildir
 
 import (
 	"encoding/base64"
+	"encoding/binary"
+	"strings"
 	"unicode/utf16"
-	"unicode/utf8"
 )
 
 // Modified base64 (RFC 3501 5.1.3) has "," where base64 has "/", and no padding.
@@ -49,38 +50,27 @@ func appendUTF7(b []byte, level string) []byte {
 // compares.
 func decodeUTF7(s string) (string, error) {
 	var b []byte
-	for i := 0; i < len(s); i++ {
-		if s[i] != '&' {
-			if !direct(rune(s[i])) {
+	for s != "" {
+		if s[0] != '&' {
+			if !direct(rune(s[0])) {
 				return "", ErrName
 			}
-			b = append(b, s[i])
+			b, s = append(b, s[0]), s[1:]
 			continue
 		}
-		end := i + 1
-		for end < len(s) && s[end] != '-' {
-			end++
-		}
-		if end == len(s) {
+		shifted, rest, ended := strings.Cut(s[1:], "-")
+		octets, err := utf7Base64.DecodeString(shifted)
+		if !ended || err != nil || len(octets)%2 != 0 {
 			return "", ErrName
 		}
-		if end == i+1 {
+		if shifted == "" {
 			b = append(b, '&')
-			i = end
-			continue
-		}
-		octets, err := utf7Base64.DecodeString(s[i+1 : end])
-		if err != nil || len(octets)%2 != 0 {
-			return "", ErrName
 		}
 		units := make([]uint16, len(octets)/2)
-		for j := range units {
-			units[j] = uint16(octets[2*j])<<8 | uint16(octets[2*j+1])
+		for i := range units {
+			units[i] = binary.BigEndian.Uint16(octets[2*i:])
 		}
-		for _, r := range utf16.Decode(units) {
-			b = utf8.AppendRune(b, r)
-		}
-		i = end
+		b, s = append(b, string(utf16.Decode(units))...), rest
 	}
 	return string(b), nil
 }
