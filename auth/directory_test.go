@@ -382,6 +382,18 @@ func TestHashIsRenewedWhenItsCostChanges(t *testing.T) {
 	}
 }
 
+// An unknown user costs what a known one does: a hash of the same cost.
+func TestUnknownUsersHashCosts(t *testing.T) {
+	h := newHasher(cheap)
+	cost, salt, key, err := parsePHC(h.dummy)
+	if err != nil || cost != cheap || len(salt) != hashSaltLen || len(key) != hashKeyLen {
+		t.Errorf("%+v, %d, %d, %v", cost, len(salt), len(key), err)
+	}
+	if ok, stale, err := h.verify(t.Context(), "", h.dummy, func() bool { return false }); ok || stale || err != nil {
+		t.Error(ok, stale, err)
+	}
+}
+
 func TestPHC(t *testing.T) {
 	h := newHasher(cheap)
 	good, err := h.hash(t.Context(), "x")

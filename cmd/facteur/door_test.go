@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +52,77 @@ func TestDNSLists(t *testing.T) {
 				t.Errorf("told %d times, want %q", n, c.logged)
 			}
 		})
+	}
+}
+
+// TestTLSOfEveryPort: TLS 1.2 and its ciphers with forward secrecy and AEAD only where our own users come in, the
+// protocol's name for who asks by ALPN, and the MX as easy-going as opportunistic TLS has to be.
+func TestTLSOfEveryPort(t *testing.T) {
+	d := startDaemon(t, elsewhere)
+	for _, tt := range []struct {
+		service service
+		upgrade string // empty: TLS from the first octet
+		proto   string // by ALPN
+		cbc     bool   // an old cipher is taken
+	}{
+		{serviceMX, "EHLO x\r\nSTARTTLS\r\n", "", true},
+		{serviceSubmission, "EHLO x\r\nSTARTTLS\r\n", "smtp", false},
+		{serviceIMAP, "a STARTTLS\r\n", "imap", false},
+		{servicePOP3, "STLS\r\n", "pop3", false},
+		{serviceSubmissions, "", "smtp", false},
+		{serviceIMAPS, "", "imap", false},
+		{servicePOP3S, "", "pop3", false},
+	} {
+		handshake := func(change func(*tls.Config)) (tls.ConnectionState, error) {
+			conn, err := net.Dial("tcp", d.Addr(tt.service).String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			conn.SetDeadline(time.Now().Add(20 * time.Second))
+			r := bufio.NewReader(conn)
+			answered := func() {
+				for {
+					answer, err := r.ReadString('\n')
+					if err != nil {
+						t.Fatal(err)
+					}
+					if !strings.HasPrefix(answer, "250-") {
+						return
+					}
+				}
+			}
+			if tt.upgrade != "" {
+				answered() // the greeting
+			}
+			for line := range strings.Lines(tt.upgrade) {
+				io.WriteString(conn, line)
+				answered()
+			}
+			cfg := d.clientTLS()
+			change(cfg)
+			client := tls.Client(conn, cfg)
+			err = client.Handshake()
+			return client.ConnectionState(), err
+		}
+		plain, err := handshake(func(*tls.Config) {})
+		if err != nil || plain.NegotiatedProtocol != "" {
+			t.Errorf("%s: %v, ALPN %q", tt.service, err, plain.NegotiatedProtocol)
+		}
+		if tt.proto != "" {
+			if state, err := handshake(func(c *tls.Config) { c.NextProtos = []string{tt.proto} }); err != nil || state.NegotiatedProtocol != tt.proto {
+				t.Errorf("%s: ALPN %q, %v", tt.service, state.NegotiatedProtocol, err)
+			}
+		}
+		if _, err := handshake(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }); err == nil {
+			t.Errorf("%s takes TLS 1.1", tt.service)
+		}
+		_, err = handshake(func(c *tls.Config) {
+			c.MaxVersion, c.CipherSuites = tls.VersionTLS12, []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA, tls.TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA}
+		})
+		if (err == nil) != tt.cbc {
+			t.Errorf("%s: an old cipher: %v", tt.service, err)
+		}
 	}
 }
 
