@@ -1,6 +1,7 @@
 package cert
 
 import (
+	"crypto/ecdsa"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -42,7 +43,7 @@ func TestCertificateIsObtainedServedAndRenewed(t *testing.T) {
 			dir, logged := t.TempDir(), &lockedLog{}
 			m, err := New(Config{Log: logged.logger(), Dir: dir, Hosts: []string{host, "127.0.0.1"}, ACME: &ACME{
 				Directory: server.Directory(), Email: "postmaster@example.org", Roots: server.Front(), Agreed: true,
-				HTTPPort: httpPort, TLSPort: tlsPort,
+				HTTPPort: httpPort, TLSPort: tlsPort, ReuseKeys: way == "HTTP-01",
 				Window: 0.9999, Every: time.Second, // due at once
 			}})
 			must(t, err)
@@ -84,7 +85,13 @@ func TestCertificateIsObtainedServedAndRenewed(t *testing.T) {
 
 			eventually(t, "the renewed certificate is served", func() bool {
 				_, now, err := handshake(t, m.Client("imap"), verified)
-				return err == nil && !now.Equal(first)
+				if err != nil || now.Equal(first) {
+					return false
+				}
+				if same := first.PublicKey.(*ecdsa.PublicKey).Equal(now.PublicKey); same != (way == "HTTP-01") {
+					t.Errorf("the same key again: %t", same)
+				}
+				return true
 			})
 			if _, err := open.Write([]byte("hello")); err != nil {
 				t.Error(err)

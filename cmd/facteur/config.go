@@ -81,6 +81,7 @@ type ACMEConfig struct {
 	Email     string `toml:"email"`
 	Directory string `toml:"directory"`
 	Roots     string `toml:"roots"` // PEM file, for an authority of one's own
+	ReuseKeys bool   `toml:"reuse_keys"`
 }
 
 // DNSConfig says whom to ask.

@@ -100,7 +100,8 @@ func (c *Config) certConfig(log *slog.Logger, deps Deps) (cert.Config, error) {
 		return out, nil
 	}
 	roots, err := c.TLS.ACME.pool()
-	out.ACME = &cert.ACME{Directory: c.TLS.ACME.Directory, Email: c.TLS.ACME.Email, Agreed: true, Roots: roots}
+	out.ACME = &cert.ACME{Directory: c.TLS.ACME.Directory, Email: c.TLS.ACME.Email, Agreed: true, Roots: roots,
+		ReuseKeys: c.TLS.ACME.ReuseKeys}
 	return out, err
 }
 
