@@ -24,9 +24,9 @@ func appendIndexItem(b []byte, item fetchItem, d *storage.Details, s *message.Su
 		b = append(b, "PREVIEW "...)
 		b = wire.AppendString(b, s.Preview, utf8OK)
 	case attrEmailID:
-		b = appendObjectID(b, "EMAILID ", d.EmailID)
+		b = appendObjectID(b, "EMAILID ", d.EmailID())
 	case attrThreadID:
-		b = appendObjectID(b, "THREADID ", d.ThreadID)
+		b = appendObjectID(b, "THREADID ", d.ThreadID())
 	case attrSaveDate:
 		b = append(b, "SAVEDATE "...)
 		if d.Saved.IsZero() { // RFC 8514 4.2

@@ -20,7 +20,7 @@ type fetcher struct {
 	seen  bool // \Seen is set on the way
 	gone  bool // some messages have been expunged meanwhile
 	batch []fetchMessage
-	arena []byte
+	reads message.SummaryReader
 }
 
 // fetchMessage is a message that is about to be answered.
@@ -122,7 +122,6 @@ func (f *fetcher) readDetails(ctx context.Context) error {
 	for i, m := range f.batch {
 		uids[i] = m.entry.UID
 	}
-	f.arena = f.arena[:0]
 	next, kept := 0, 0
 	for d, err := range f.view.box.Details(ctx, uids) {
 		if err != nil {
@@ -136,9 +135,6 @@ func (f *fetcher) readDetails(ctx context.Context) error {
 		}
 		m := f.batch[next]
 		m.details = *d
-		at := len(f.arena)
-		f.arena = append(f.arena, d.Summary...)
-		m.details.Summary = f.arena[at:len(f.arena):len(f.arena)]
 		f.batch[kept] = m
 		kept++
 		next++
@@ -179,7 +175,7 @@ func (f *fetcher) message(m *fetchMessage) error {
 
 // summary decodes what the index has; of another version's form the message is read again.
 func (f *fetcher) summary(m *fetchMessage, content storage.Content) (*message.Summary, error) {
-	s, err := m.details.ParseSummary()
+	s, err := f.reads.Summary(m.details.Summary)
 	if err == nil {
 		return s, nil
 	}

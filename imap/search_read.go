@@ -44,14 +44,37 @@ func (m *candidate) readSummary() error {
 		return nil
 	}
 	var err error
-	m.summary, err = m.summaryOf(m.details)
+	if m.summary, err = m.summaryOf(m.details); err != nil {
+		return err
+	}
+	m.envelope = &m.summary.Envelope
+	return nil
+}
+
+// readEnvelope reads the part of the summary that most keys ask for.
+func (m *candidate) readEnvelope() (err error) {
+	if m.envelope == nil {
+		m.envelope, err = m.envelopeOf(m.details)
+	}
 	return err
+}
+
+// envelopeOf decodes no more than the envelope.
+func (s *search) envelopeOf(d *storage.Details) (*message.Envelope, error) {
+	if e, err := s.reads.Envelope(d.Summary); err == nil {
+		return e, nil
+	}
+	m, err := s.summaryOf(d)
+	if err != nil {
+		return nil, err
+	}
+	return &m.Envelope, nil
 }
 
 // summaryOf decodes what the index has; of another version's form the message is read
 // again.
 func (s *search) summaryOf(d *storage.Details) (*message.Summary, error) {
-	if m, err := d.ParseSummary(); err == nil {
+	if m, err := s.reads.Summary(d.Summary); err == nil {
 		return m, nil
 	}
 	c, err := s.box.Open(d.UID)
@@ -66,26 +89,26 @@ func (s *search) summaryOf(d *storage.Details) (*message.Summary, error) {
 func (m *candidate) askRead(key *searchKey) (answer, error) {
 	switch key.op {
 	case opEmailID:
-		return verdict(m.details.EmailID == key.text), nil
+		return verdict(m.details.EmailID() == key.text), nil
 	case opThreadID:
-		return verdict(m.details.ThreadID == key.text), nil
+		return verdict(m.details.ThreadID() == key.text), nil
 	case opSavedBefore, opSavedOn, opSavedSince:
 		return verdict(compareDay(key.op-opSavedBefore, m.details.Saved, key.day)), nil
 	}
-	if err := m.readSummary(); err != nil {
+	if err := m.readEnvelope(); err != nil {
 		return nope, err
 	}
-	e := &m.summary.Envelope
+	e := m.envelope
 	switch key.op {
 	case opSentBefore, opSentOn, opSentSince:
 		sent, ok := message.ParseDate(e.Date.Value)
 		return verdict(ok && compareDay(key.op-opSentBefore, sent, key.day)), nil
 	case opSubject:
-		return verdict(textContains(e.Subject, key.text)), nil
+		return verdict(m.textContains(e.Subject, key.text)), nil
 	case opEnvelope:
-		return verdict(textContains(envelopeText(e, key.name), key.text)), nil
+		return verdict(m.textContains(envelopeText(e, key.name), key.text)), nil
 	case opAddress:
-		return verdict(addressesContain(envelopeAddresses(e, key.name), key.text)), nil
+		return verdict(m.addressesContain(envelopeAddresses(e, key.name), key.text)), nil
 	}
 	return m.askContent(key)
 }
@@ -102,8 +125,12 @@ func compareDay(how searchOp, t time.Time, day int64) bool {
 }
 
 // textContains: the field is there, and holds the needle, which may be empty.
-func textContains(t message.Text, needle string) bool {
-	return t.Present && strings.Contains(message.Fold(message.DecodeText(t.Value)), needle)
+func (s *search) textContains(t message.Text, needle string) bool {
+	if !t.Present {
+		return false
+	}
+	s.folded = message.AppendFold(s.folded[:0], message.DecodeText(t.Value))
+	return bytes.Contains(s.folded, []byte(needle))
 }
 
 func envelopeText(e *message.Envelope, field string) message.Text {
@@ -135,9 +162,14 @@ func envelopeAddresses(e *message.Envelope, field string) []message.Address {
 }
 
 // addressesContain looks into each address by itself, as a person reads it.
-func addressesContain(list []message.Address, needle string) bool {
-	for _, a := range list {
-		if a.Kind != message.GroupEnd && strings.Contains(message.Fold(a.Text()), needle) {
+func (s *search) addressesContain(list []message.Address, needle string) bool {
+	for i := range list {
+		if list[i].Kind == message.GroupEnd {
+			continue
+		}
+		s.text = list[i].AppendText(s.text[:0])
+		s.folded = message.AppendFold(s.folded[:0], s.text)
+		if bytes.Contains(s.folded, []byte(needle)) {
 			return true
 		}
 	}
@@ -147,9 +179,12 @@ func addressesContain(list []message.Address, needle string) bool {
 // askContent reads the message. Subject and addresses, which are at hand, are asked
 // first.
 func (m *candidate) askContent(key *searchKey) (answer, error) {
+	if err := m.readSummary(); err != nil {
+		return nope, err
+	}
 	if key.op == opText {
-		e := &m.summary.Envelope
-		if textContains(e.Subject, key.text) || strings.Contains(message.Fold(e.AddressText()), key.text) {
+		e := m.envelope
+		if m.textContains(e.Subject, key.text) || strings.Contains(message.Fold(e.AddressText()), key.text) {
 			return yes, nil
 		}
 	}

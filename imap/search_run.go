@@ -31,6 +31,10 @@ type search struct {
 	recent func(uid storage.UID) bool
 	saved  wire.Ranges // "$", UIDs
 	now    time.Time
+
+	// What is read of a message is read into the same memory as that of the one before.
+	reads        message.SummaryReader
+	text, folded []byte
 }
 
 // answer is what can be said of a message: unknown means that more of it has to be
@@ -202,9 +206,11 @@ type candidate struct {
 	entry    storage.Entry
 	details  *storage.Details // nil: not read yet
 
-	summary *message.Summary
-	content storage.Content
-	header  []byte
+	// Both are good until the next candidate's.
+	envelope *message.Envelope
+	summary  *message.Summary
+	content  storage.Content
+	header   []byte
 }
 
 func (m *candidate) close() {

@@ -39,8 +39,8 @@ func (b *memBox) add(msg string, e storage.Entry) {
 	e.Size = int64(len(msg))
 	b.entries = append(b.entries, e)
 	b.details = append(b.details, storage.Details{
-		UID: uid, EmailID: fmt.Sprintf("E%d", uid), ThreadID: "T1",
-		Saved: e.Internal.AddDate(0, 0, 10), Summary: s.AppendBinary(nil),
+		UID: uid, Base: fmt.Append(nil, uid), Thread: 1,
+		Saved: e.Internal.AddDate(0, 0, 10), Summary: string(s.AppendBinary(nil)),
 	})
 	b.bodies = append(b.bodies, []byte(msg))
 }
@@ -222,8 +222,8 @@ var searchCases = []struct{ program, want string }{
 	{"SMALLER 130", "3"},
 	{"MODSEQ 300", "3 4 5"},
 	{`MODSEQ "/flags/\\draft" all 400`, "4 5"},
-	{"EMAILID E20", "2"},
-	{"THREADID T1", "1 2 3 4 5"},
+	{"EMAILID " + storage.Details{Base: []byte("20")}.EmailID(), "2"},
+	{"THREADID " + storage.Details{Thread: 1}.ThreadID(), "1 2 3 4 5"},
 	{`SUBJECT "KÖLN"`, "1"},
 	{`SUBJECT "grüße"`, "1"},
 	{`SUBJECT "aus köln"`, "1"},

@@ -82,11 +82,11 @@ type sorted struct {
 func (s *search) sort(ctx context.Context, positions []int, keys []sortKey) ([]int, error) {
 	messages := make([]sorted, 0, len(positions))
 	values := make([]sortValue, len(positions)*len(keys))
-	err := s.summaries(ctx, positions, func(i int, e storage.Entry, m *message.Summary) {
+	err := s.envelopes(ctx, positions, func(i int, e storage.Entry, env *message.Envelope) {
 		own := values[:len(keys):len(keys)]
 		values = values[len(keys):]
 		for k, key := range keys {
-			own[k] = key.field.value(e, &m.Envelope)
+			own[k] = key.field.value(e, env)
 		}
 		messages = append(messages, sorted{i, own})
 	})
@@ -112,8 +112,9 @@ func (s *search) sort(ctx context.Context, positions []int, keys []sortKey) ([]i
 	return order, nil
 }
 
-// summaries calls f with the summary of each message at the given positions, ascending.
-func (s *search) summaries(ctx context.Context, positions []int, f func(i int, e storage.Entry, m *message.Summary)) error {
+// envelopes calls f with the envelope of each message at the given positions, ascending. It is
+// good until f returns, but for its strings.
+func (s *search) envelopes(ctx context.Context, positions []int, f func(i int, e storage.Entry, env *message.Envelope)) error {
 	uids := make([]storage.UID, len(positions))
 	for k, i := range positions {
 		uids[k] = s.uids[i]
@@ -133,13 +134,13 @@ func (s *search) summaries(ctx context.Context, positions []int, f func(i int, e
 		if !ok {
 			continue
 		}
-		m, err := s.summaryOf(d)
+		env, err := s.envelopeOf(d)
 		if errors.Is(err, storage.ErrGone) {
 			continue
 		} else if err != nil {
 			return err
 		}
-		f(positions[k], e, m)
+		f(positions[k], e, env)
 	}
 	return ctx.Err()
 }

@@ -50,8 +50,8 @@ const maxReferences = 200
 // thread threads the messages at the given positions, which are ascending.
 func (s *search) thread(ctx context.Context, positions []int, algorithm threadAlgorithm) ([]*thread, error) {
 	messages := make([]threaded, 0, len(positions))
-	err := s.summaries(ctx, positions, func(i int, e storage.Entry, m *message.Summary) {
-		messages = append(messages, newThreaded(i, e, &m.Envelope))
+	err := s.envelopes(ctx, positions, func(i int, e storage.Entry, env *message.Envelope) {
+		messages = append(messages, newThreaded(i, e, env))
 	})
 	if err != nil {
 		return nil, err

@@ -132,7 +132,7 @@ func TestTransfers(t *testing.T) {
 	if err != nil || !slices.Equal(pairs, []UIDPair{{3, 1}, {1, 2}}) {
 		t.Fatal(pairs, err)
 	}
-	if now := ids(archive); now[2].EmailID != was[1].EmailID || now[2].ThreadID != was[1].ThreadID || now[1].EmailID != was[3].EmailID {
+	if now := ids(archive); now[2].EmailID() != was[1].EmailID() || now[2].ThreadID() != was[1].ThreadID() || now[1].EmailID() != was[3].EmailID() {
 		t.Errorf("IDs changed: %+v %+v", was, now)
 	}
 	if e := archive.Snapshot().At(1); e.Flags.System != Seen || !slices.Equal(e.Flags.Keywords, []string{"alpha", "Zeta"}) || e.Internal.Unix() != 1700000000 {
@@ -160,6 +160,36 @@ func TestTransfers(t *testing.T) {
 	mustAgree(t, a)
 }
 
+// Whether they stand together or far apart, each row comes once and in order.
+func TestDetailsOfAllAndOfSome(t *testing.T) {
+	m := box(t, newAccount(t), "INBOX")
+	var msgs []New
+	for i := range 150 {
+		msgs = append(msgs, newMsg(fmt.Sprintf("Subject: %d\r\n\r\n", i+1), Flags{}))
+	}
+	appendTo(t, m, msgs...)
+	for _, step := range []UID{1, 2, 3, 40} {
+		var some []UID
+		for uid := UID(1); uid <= 160; uid += step {
+			some = append(some, uid)
+		}
+		next := UID(1)
+		for d, err := range m.Details(t.Context(), some) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum, err := d.ParseSummary()
+			if err != nil || d.UID != next || sum.Envelope.Subject.Value != fmt.Sprint(next) {
+				t.Fatalf("every %d: UID %d with subject %q, want UID %d (%v)", step, d.UID, sum.Envelope.Subject.Value, next, err)
+			}
+			next += step
+		}
+		if next <= 150 {
+			t.Errorf("every %d: nothing from UID %d on", step, next)
+		}
+	}
+}
+
 func TestThreads(t *testing.T) {
 	a := newAccount(t)
 	m := box(t, a, "INBOX")
@@ -177,7 +207,7 @@ func TestThreads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		threads = append(threads, d.ThreadID)
+		threads = append(threads, d.ThreadID())
 	}
 	if threads[0] != threads[1] || threads[0] != threads[3] || threads[0] == threads[2] || threads[4] == threads[2] {
 		t.Error(threads)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -74,6 +75,10 @@ func indexForm(s string) string {
 	return strings.ReplaceAll(message.Fold(s), "\x00", " ")
 }
 
+// candidatesQuery gives all in one row, as packedDetails does.
+const candidatesQuery = `SELECT coalesce(group_concat(rowid & 0xffffffff, ' '), '')
+	FROM (SELECT rowid FROM fts WHERE fts MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid)`
+
 // FullText returns the UIDs of messages that may hold the needle in one of the
 // fields, ascending: a superset, to be checked against the messages. Those of
 // unindexed have to be checked in any case. ok is false when the index can't tell (a
@@ -90,23 +95,32 @@ func (m *Mailbox) FullText(ctx context.Context, fields TextField, needle string)
 	s := m.Snapshot()
 	from, _ := s.Find(upTo + 1)
 	err = m.a.query(ctx, func(rows *sql.Rows) error {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
+		var list string
+		if err := rows.Scan(&list); err != nil {
 			return err
 		}
-		if _, ok := s.Find(UID(uint32(id))); ok {
-			candidates = append(candidates, UID(uint32(id)))
+		for word := range strings.FieldsSeq(list) {
+			id, err := strconv.ParseUint(word, 10, 32)
+			if err != nil {
+				return err
+			}
+			if _, ok := s.Find(UID(id)); ok {
+				candidates = append(candidates, UID(id))
+			}
 		}
 		return nil
-	}, "SELECT rowid FROM fts WHERE fts MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid",
-		match, rowID(m.validity, 0), rowID(m.validity, upTo))
+	}, candidatesQuery, match, rowID(m.validity, 0), rowID(m.validity, upTo))
 	if err != nil {
 		return nil, nil, false, fmt.Errorf("search text in mailbox %q: %w", m.Name(), err)
 	}
 	return candidates, slices.Clone(s.uids[from:]), true, nil
 }
 
-// matchExpr asks for all the threes of characters in the needle; "" when it has none.
+// matchExpr asks for threes of characters in the needle; "" when it has none. For each of them
+// SQLite goes through the list of all messages that hold it anywhere, which is most of
+// what a search over subject and addresses costs; checking one candidate too many costs next to
+// nothing. So then it asks for threes that stand side by side. In a body, where a candidate
+// is a file to be read, all of them are worth it.
 func matchExpr(fields TextField, needle string) string {
 	runes := []rune(message.Fold(needle))
 	if len(runes) < 3 || fields == 0 || slices.Contains(runes, utf8.RuneError) || slices.Contains(runes, 0) {
@@ -115,8 +129,13 @@ func matchExpr(fields TextField, needle string) string {
 	var b strings.Builder
 	b.WriteString("({" + fields.columns() + "} : ")
 	seen := map[string]bool{}
-	for i := 0; i+3 <= len(runes) && len(seen) < 64; i++ {
-		three := string(runes[i : i+3])
+	step := 1
+	if fields&TextBody == 0 {
+		step = 3
+	}
+	for i := 0; i < len(runes) && len(seen) < 64; i += step {
+		at := min(i, len(runes)-3)
+		three := string(runes[at : at+3])
 		if seen[three] {
 			continue
 		}

@@ -20,14 +20,12 @@ import (
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 // emailID is "E" and the UNIQUE of our own names; of other programs' it is a hash.
-func emailID(base string) string { return string(appendEmailID(nil, base)) }
-
-func appendEmailID(b []byte, base string) []byte {
+func emailID(base string) string {
 	if u := maildir.UniqueOf(base); u != "" {
-		return append(append(b, 'E'), u...)
+		return "E" + u
 	}
 	sum := sha256.Sum256([]byte(base))
-	return idEncoding.AppendEncode(append(b, 'X'), sum[:10])
+	return "X" + idEncoding.EncodeToString(sum[:10])
 }
 
 // uniqueFor returns the UNIQUE that gives the wanted EmailID, or a new one.
@@ -38,10 +36,10 @@ func uniqueFor(email string) string {
 	return maildir.NewUnique()
 }
 
-func appendThreadID(b []byte, n uint64) []byte {
+func threadID(n uint64) string {
 	var raw [8]byte
 	binary.BigEndian.PutUint64(raw[:], n)
-	return idEncoding.AppendEncode(append(b, 'T'), raw[:])
+	return "T" + idEncoding.EncodeToString(raw[:])
 }
 
 func hashID(s string) uint64 {

@@ -195,7 +195,7 @@ func state(t testing.TB, a *Account) string {
 				if err != nil {
 					t.Fatal(err)
 				}
-				fmt.Fprintf(&b, " %s %s %x", d.EmailID, d.ThreadID, d.Summary)
+				fmt.Fprintf(&b, " %s %s %x", d.EmailID(), d.ThreadID(), d.Summary)
 			}
 			b.WriteByte('\n')
 		}

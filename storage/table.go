@@ -73,12 +73,15 @@ func (t *totals) addAll(o totals, sign int) {
 	t.disk += o.disk * int64(sign)
 }
 
-func (c *chunk) base(i int) string {
+func (c *chunk) base(i int) string { return string(c.baseOctets(i)) }
+
+// baseOctets is a part of the chunk: never change it.
+func (c *chunk) baseOctets(i int) []byte {
 	from := uint32(0)
 	if i > 0 {
 		from = c.ends[i-1]
 	}
-	return string(c.bases[from:c.ends[i]])
+	return c.bases[from:c.ends[i]:c.ends[i]]
 }
 
 func (c *chunk) push(r rec, base string, sets []flagSet) {

@@ -66,12 +66,18 @@ type Entry struct {
 
 // Details is what the index holds of a message besides its Entry.
 type Details struct {
-	UID      UID
-	EmailID  string // RFC 8474: kept over COPY and MOVE
-	ThreadID string
-	Saved    time.Time // RFC 8514: when it came into this mailbox
-	Summary  []byte    // message.Summary in its binary form: message.ParseSummary
+	UID     UID
+	Base    []byte // of the file's name: what EmailID is made of
+	Thread  uint64
+	Saved   time.Time // RFC 8514: when it came into this mailbox
+	Summary string    // message.Summary in its binary form: message.ParseSummary
 }
+
+// EmailID is that of RFC 8474: kept over COPY and MOVE.
+func (d Details) EmailID() string { return emailID(string(d.Base)) }
+
+// ThreadID is that of RFC 8474.
+func (d Details) ThreadID() string { return threadID(d.Thread) }
 
 // New is a message to be put into a mailbox.
 type New struct {
@@ -139,6 +145,6 @@ type Quota struct{ Bytes, Messages int64 }
 // Usage is what counts against Quota.
 type Usage struct{ Bytes, Messages int64 }
 
-// Summaries turns a Details into its Summary; it is here so that imap and
+// ParseSummary turns a Details into its Summary; it is here so that imap and
 // others parse the one format.
 func (d *Details) ParseSummary() (*message.Summary, error) { return message.ParseSummary(d.Summary) }

@@ -43,5 +43,29 @@ func titleMonth(s string) string {
 
 // AppendDateTime appends an INTERNALDATE in quotes.
 func AppendDateTime(b []byte, t time.Time) []byte {
-	return t.AppendFormat(b, `"02-Jan-2006 15:04:05 -0700"`)
+	year, month, day := t.Date()
+	hour, minute, second := t.Clock()
+	_, zone := t.Zone()
+	sign := byte('+')
+	if zone < 0 {
+		sign, zone = '-', -zone
+	}
+	b = append(appendPadded(append(b, '"'), day, 2), '-')
+	b = append(append(b, month.String()[:3]...), '-')
+	b = append(appendPadded(b, year, 4), ' ')
+	b = append(appendPadded(b, hour, 2), ':')
+	b = append(appendPadded(b, minute, 2), ':')
+	b = append(appendPadded(b, second, 2), ' ', sign)
+	return append(appendPadded(b, zone/3600*100+zone/60%60, 4), '"')
+}
+
+// appendPadded appends the last digits of n. (time.Format reads its layout anew each time,
+// which costs more than the rest of a FETCH of flags.)
+func appendPadded(b []byte, n, digits int) []byte {
+	b = append(b, "0000"[:digits]...)
+	for i := len(b) - 1; i >= len(b)-digits; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return b
 }

@@ -13,15 +13,24 @@ type text interface{ ~string | ~[]byte }
 // literal. utf8OK says that the client takes UTF-8 in quoted strings (RFC 9051 4.3,
 // RFC 9755 3); s is then valid UTF-8 or becomes a literal all the same.
 func AppendString[T text](b []byte, s T, utf8OK bool) []byte {
-	quotable := true
-	for i := 0; i < len(s) && quotable; i++ {
-		c := s[i]
-		quotable = c != 0 && c != '\r' && c != '\n' && (c < 0x80 || utf8OK)
+	quotable, plain, ascii := len(s) <= maxQuoted, true, true
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 0x80:
+			ascii = false
+		case c == '"' || c == '\\':
+			plain = false
+		case c == 0 || c == '\r' || c == '\n':
+			quotable = false
+		}
 	}
-	if !quotable || utf8OK && !utf8.ValidString(string(s)) || len(s) > maxQuoted {
+	if !quotable || !ascii && (!utf8OK || !utf8.ValidString(string(s))) {
 		return AppendLiteral(b, s)
 	}
 	b = append(b, '"')
+	if plain {
+		return append(append(b, s...), '"')
+	}
 	for i := 0; i < len(s); i++ {
 		if s[i] == '"' || s[i] == '\\' {
 			b = append(b, '\\')

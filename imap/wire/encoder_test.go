@@ -85,3 +85,14 @@ func FuzzStrings(f *testing.F) {
 		}
 	})
 }
+
+func TestAppendDateTimeIsTheLayout(t *testing.T) {
+	for _, zone := range []int{0, 3600, -3600, 5*3600 + 1800, -(9*3600 + 1800), 13 * 3600} {
+		for _, at := range []int64{0, 951782400, 1769904000, 4102444799} {
+			tm := time.Unix(at, 0).In(time.FixedZone("", zone))
+			if got, want := string(AppendDateTime(nil, tm)), tm.Format(`"02-Jan-2006 15:04:05 -0700"`); got != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+	}
+}

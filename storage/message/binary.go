@@ -122,30 +122,35 @@ func (w *summaryWriter) params(params []Param) {
 
 // ParseSummary reads the form AppendBinary wrote. An error means that the form
 // is of another version, or damaged: summarize the message again.
-func ParseSummary(b []byte) (*Summary, error) {
-	if len(b) == 0 || b[0] != summaryVersion {
-		return nil, errSummary
+func ParseSummary(form string) (*Summary, error) { return new(SummaryReader).Summary(form) }
+
+// SummaryReader reads many summaries, one after the other, into the same memory: what
+// one costs is mostly its slices. All strings are parts of the forms.
+type SummaryReader struct {
+	summary Summary
+	all     summaryParts
+	r       formReader
+}
+
+// summaryParts are what the slices of a Summary are cut from, one slice of each type.
+type summaryParts struct {
+	addresses  []Address
+	parameters []Param
+	languages  []string
+	parts      []Part
+	envelopes  []Envelope
+}
+
+// Summary is ParseSummary; what it returns is good until the next call.
+func (sr *SummaryReader) Summary(form string) (*Summary, error) {
+	if err := sr.begin(form); err != nil {
+		return nil, err
 	}
-	r := summaryReader{s: string(b[1:])}
-	addresses, params, languages, parts, envelopes := r.count(), r.count(), r.count(), r.count(), r.count()
-	if r.bad || parts == 0 {
-		return nil, errSummary
-	}
-	r.addresses = make([]Address, addresses)
-	r.parameters = make([]Param, params)
-	if languages > 0 {
-		r.languages = make([]string, languages)
-	}
-	r.parts = make([]Part, parts)
-	if envelopes > 0 {
-		r.envelopes = make([]Envelope, envelopes)
-	}
-	s := &Summary{Structure: &r.parts[0]}
-	r.envelope(&s.Envelope)
-	all := r.parts
+	r, s := &sr.r, &sr.summary
+	s.Structure = &sr.all.parts[0]
 	r.parts = r.parts[1:]
-	for i := range all {
-		r.part(&all[i])
+	for i := range sr.all.parts {
+		r.part(&sr.all.parts[i])
 	}
 	s.Preview = r.string()
 	if r.bad || r.s != "" || len(r.addresses)+len(r.parameters)+len(r.languages)+len(r.parts)+len(r.envelopes) > 0 {
@@ -154,20 +159,57 @@ func ParseSummary(b []byte) (*Summary, error) {
 	return s, nil
 }
 
-// summaryReader hands out pieces of one string and of one slice of each type.
-// After a mistake bad is set and everything is empty.
-type summaryReader struct {
-	s   string
-	bad bool
-
-	addresses  []Address
-	parameters []Param
-	languages  []string
-	parts      []Part
-	envelopes  []Envelope
+// Envelope reads no more than the Envelope, which stands in front. What it returns is good until
+// the next call.
+func (sr *SummaryReader) Envelope(form string) (*Envelope, error) {
+	if err := sr.begin(form); err != nil {
+		return nil, err
+	}
+	return &sr.summary.Envelope, nil
 }
 
-func (r *summaryReader) uint() uint64 {
+// begin reads the totals and the envelope.
+func (sr *SummaryReader) begin(form string) error {
+	if len(form) == 0 || form[0] != summaryVersion {
+		return errSummary
+	}
+	sr.r = formReader{s: form[1:]}
+	r, all := &sr.r, &sr.all
+	all.addresses = room(all.addresses, r.count())
+	all.parameters = room(all.parameters, r.count())
+	all.languages = room(all.languages, r.count())
+	all.parts = room(all.parts, r.count())
+	all.envelopes = room(all.envelopes, r.count())
+	if r.bad || len(all.parts) == 0 {
+		return errSummary
+	}
+	r.summaryParts = *all
+	sr.summary = Summary{}
+	if r.envelope(&sr.summary.Envelope); r.bad {
+		return errSummary
+	}
+	return nil
+}
+
+// room returns n zero values, in the memory of s where that is enough.
+func room[T any](s []T, n int) []T {
+	if n > cap(s) {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
+}
+
+// formReader hands out pieces of the form and of summaryParts. After a mistake bad is set
+// and everything is empty.
+type formReader struct {
+	s   string
+	bad bool
+	summaryParts
+}
+
+func (r *formReader) uint() uint64 {
 	if len(r.s) > 0 && r.s[0] < 0x80 { // nearly always
 		n := uint64(r.s[0])
 		r.s = r.s[1:]
@@ -185,14 +227,14 @@ func (r *summaryReader) uint() uint64 {
 	return 0
 }
 
-func (r *summaryReader) fail() {
+func (r *formReader) fail() {
 	r.bad = true
 	r.s = ""
 }
 
 // count reads a number of things, each of which takes at least one octet of what is
 // left: so a damaged form can't ask for more memory than its size allows.
-func (r *summaryReader) count() int {
+func (r *formReader) count() int {
 	n := r.uint()
 	if n > uint64(len(r.s)) {
 		r.fail()
@@ -201,7 +243,7 @@ func (r *summaryReader) count() int {
 	return int(n)
 }
 
-func (r *summaryReader) text(n uint64) string {
+func (r *formReader) text(n uint64) string {
 	if n > uint64(len(r.s)) {
 		r.fail()
 		return ""
@@ -211,10 +253,10 @@ func (r *summaryReader) text(n uint64) string {
 	return s
 }
 
-func (r *summaryReader) string() string { return r.text(r.uint()) }
+func (r *formReader) string() string { return r.text(r.uint()) }
 
 // cut takes n things off the front of what was made for all. An empty list is nil.
-func cut[T any](r *summaryReader, from *[]T, n int) []T {
+func cut[T any](r *formReader, from *[]T, n int) []T {
 	if n == 0 {
 		return nil
 	}
@@ -227,7 +269,7 @@ func cut[T any](r *summaryReader, from *[]T, n int) []T {
 	return piece
 }
 
-func (r *summaryReader) envelope(e *Envelope) {
+func (r *formReader) envelope(e *Envelope) {
 	for _, t := range [...]*Text{&e.Date, &e.Subject, &e.InReplyTo, &e.MessageID, &e.References} {
 		if n := r.uint(); n > 0 {
 			t.Value, t.Present = r.text(n-1), true
@@ -241,7 +283,7 @@ func (r *summaryReader) envelope(e *Envelope) {
 	}
 }
 
-func (r *summaryReader) address(a *Address) {
+func (r *formReader) address(a *Address) {
 	kind := r.uint()
 	if kind > uint64(GroupEnd) {
 		r.fail()
@@ -256,7 +298,7 @@ func (r *summaryReader) address(a *Address) {
 	}
 }
 
-func (r *summaryReader) part(p *Part) {
+func (r *formReader) part(p *Part) {
 	for _, s := range [...]*string{&p.Type, &p.Subtype, &p.Encoding, &p.ID, &p.Description, &p.MD5, &p.Disposition, &p.Location} {
 		*s = r.string()
 	}
@@ -281,7 +323,7 @@ func (r *summaryReader) part(p *Part) {
 }
 
 // offset reads a distance from base. What would overflow is damage.
-func (r *summaryReader) offset(base int64) int64 {
+func (r *formReader) offset(base int64) int64 {
 	n := r.uint()
 	if n > 1<<48 || base > 1<<50 {
 		r.fail()
@@ -290,7 +332,7 @@ func (r *summaryReader) offset(base int64) int64 {
 	return base + int64(n)
 }
 
-func (r *summaryReader) params() []Param {
+func (r *formReader) params() []Param {
 	params := cut(r, &r.parameters, r.count())
 	for i := range params {
 		params[i].Name, params[i].Value = r.string(), r.string()

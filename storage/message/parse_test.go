@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -342,14 +343,31 @@ func TestPartsAndDepthAreBounded(t *testing.T) {
 }
 
 func TestDamagedSummaryIsRefused(t *testing.T) {
-	b := summarize(t, crlf("From: a@b\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b--\n")).AppendBinary(nil)
+	b := string(summarize(t, crlf("From: a@b\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n--b--\n")).AppendBinary(nil))
 	for i := range b {
 		if _, err := ParseSummary(b[:i]); err == nil {
 			t.Errorf("cut at %d: taken", i)
 		}
 	}
-	if _, err := ParseSummary(append([]byte{summaryVersion + 1}, b[1:]...)); err == nil {
+	if _, err := ParseSummary(string(rune(summaryVersion+1)) + b[1:]); err == nil {
 		t.Error("another version: taken")
+	}
+}
+
+// A reader's memory holds nothing of what it read before.
+func TestSummaryReaderReadsMany(t *testing.T) {
+	var sr SummaryReader
+	rich := crlf("From: a@b, c@d\nSubject: x\nContent-Type: multipart/mixed; boundary=b; x=y\n\n--b\nContent-Type: message/rfc822\n\n" +
+		"To: e@f\n\nx\n--b\nContent-Language: en, de\n\nx\n--b--\n")
+	for _, msg := range []string{crlf(ordinary), rich, "\r\n", crlf(ordinary), rich} {
+		want := summarize(t, msg)
+		form := string(want.AppendBinary(nil))
+		if e, err := sr.Envelope(form); err != nil || !reflect.DeepEqual(*e, want.Envelope) {
+			t.Errorf("envelope %+v, want %+v (%v)", e, want.Envelope, err)
+		}
+		if got, err := sr.Summary(form); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, want %+v (%v)", got, want, err)
+		}
 	}
 }
 
@@ -400,11 +418,12 @@ func BenchmarkSummarizeAttachment(b *testing.B) {
 }
 
 func BenchmarkParseSummary(b *testing.B) {
-	form := summarize(b, crlf(ordinary)).AppendBinary(nil)
+	form := string(summarize(b, crlf(ordinary)).AppendBinary(nil))
+	var sr SummaryReader
 	b.SetBytes(int64(len(form)))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := ParseSummary(form); err != nil {
+		if _, err := sr.Summary(form); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -239,18 +239,24 @@ func (e *Envelope) AddressText() string {
 }
 
 // Text is the address as people read it: "Name <mailbox@host>".
-func (a Address) Text() string {
-	spec := DecodeText(a.Mailbox)
+func (a Address) Text() string { return string(a.AppendText(nil)) }
+
+// AppendText appends Text.
+func (a *Address) AppendText(b []byte) []byte {
+	if a.Kind == Mailbox {
+		if a.Name != "" {
+			b = append(append(b, DecodeText(a.Name)...), ' ')
+		}
+		b = append(b, '<')
+	}
+	b = append(b, DecodeText(a.Mailbox)...)
 	if a.Host != "" {
-		spec += "@" + DecodeText(a.Host)
+		b = append(append(b, '@'), DecodeText(a.Host)...)
 	}
-	switch {
-	case a.Kind != Mailbox:
-		return spec
-	case a.Name == "":
-		return "<" + spec + ">"
+	if a.Kind == Mailbox {
+		b = append(b, '>')
 	}
-	return DecodeText(a.Name) + " <" + spec + ">"
+	return b
 }
 
 // clip cuts s to at most limit octets, between characters.
