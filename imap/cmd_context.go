@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"facteur/imap/wire"
@@ -176,8 +175,8 @@ func (s *session) writeUpdate(c *searchContext, what string, positions []int) {
 		return
 	}
 	a := &searchAnswer{session: s, correlator: c.correlator, uid: c.r.cmd.uid}
-	b := fmt.Appendf(a.start(), " %s (0 ", what)
-	b = a.appendSet(b, s.view, positions)
-	s.out.buf = append(b, ")\r\n"...)
-	s.out.spill()
+	a.start()
+	s.out.printf(" %s (0 ", what)
+	a.writeSet(s.view, positions)
+	s.out.printf(")\r\n")
 }

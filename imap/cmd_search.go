@@ -3,7 +3,9 @@ package imap
 import (
 	"context"
 	"fmt"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"facteur/imap/wire"
@@ -82,11 +84,19 @@ func (s *session) searchProgram() (*searchKey, error) {
 	if s.dec.TakeWord("CHARSET") {
 		charset = s.dec.AString()
 		s.dec.SP()
+		if s.utf8 && s.dec.Err() == nil { // RFC 9755 3: strings are in UTF-8 then, without a label
+			return nil, bad("CHARSET isn't possible once UTF8=ACCEPT is enabled")
+		}
 	}
 	return s.searchKeys(charset)
 }
 
+// searchKeys reads the keys, in a charset; "" is UTF-8.
 func (s *session) searchKeys(charset string) (*searchKey, error) {
+	if s.utf8 && s.dec.Err() == nil && charset != "" && !strings.EqualFold(charset, "UTF-8") {
+		// RFC 9755 3 and erratum 4029 of RFC 6855: SORT and THREAD, which must have a charset, have this one.
+		return nil, bad("The charset is UTF-8 once UTF8=ACCEPT is enabled")
+	}
 	if s.dec.Err() == nil && charset != "" && !knownCharset(charset) {
 		return nil, no("BADCHARSET ("+searchCharsets+")", "Unknown charset")
 	}
@@ -132,7 +142,7 @@ func (s *session) search(ctx context.Context, r *request) error {
 		s.addContext(r, correlator, &opts, key, found)
 	}
 	if !opts.given && !s.rev2 {
-		s.writeSearch(r, key, found)
+		s.writeNumbers("SEARCH", r, key, found)
 		return nil
 	}
 	if !opts.given { // RFC 9051 6.4.4: IMAP4rev2 knows no SEARCH response
@@ -162,28 +172,46 @@ func (s *session) searcher(v *view, r *request) *search {
 	}
 }
 
-// watchedBox tells the client that a search which reads messages goes on (RFC 9585). What
-// it writes is so little that the socket takes it without waiting.
+// watchedBox tells the client that a SEARCH, SORT or THREAD which reads on goes on (RFC 9585).
+// What it writes is so little that the socket takes it without waiting.
 type watchedBox struct {
 	*storage.Mailbox
 	session *session
 	tag     string
-	opened  int
+	read    int // messages
 	last    time.Time
 }
 
 // progressEvery is the time between two signs of progress.
 const progressEvery = 10 * time.Second
 
-func (b *watchedBox) Open(uid storage.UID) (storage.Content, error) {
-	if b.opened++; b.tag != "" && time.Since(b.last) >= progressEvery {
-		b.last = time.Now()
-		b.session.out.printf("* OK [INPROGRESS (%s %d NIL)] Still searching\r\n", wire.AppendString(nil, b.tag, false), b.opened)
-		if err := b.session.out.flush(); err != nil {
-			return nil, err
+func (b *watchedBox) Details(ctx context.Context, uids []storage.UID) iter.Seq2[*storage.Details, error] {
+	return func(yield func(*storage.Details, error) bool) {
+		for d, err := range b.Mailbox.Details(ctx, uids) {
+			if b.read++; err == nil && b.read%64 == 0 { // the clock costs more than the count
+				err = b.progress()
+			}
+			if !yield(d, err) {
+				return
+			}
 		}
 	}
+}
+
+func (b *watchedBox) Open(uid storage.UID) (storage.Content, error) {
+	if err := b.progress(); err != nil {
+		return nil, err
+	}
 	return b.Mailbox.Open(uid)
+}
+
+func (b *watchedBox) progress() error {
+	if b.tag == "" || time.Since(b.last) < progressEvery {
+		return nil
+	}
+	b.last = time.Now()
+	b.session.out.printf("* OK [INPROGRESS (%s %d NIL)] Still searching\r\n", wire.AppendString(nil, b.tag, false), b.read)
+	return b.session.out.flush()
 }
 
 // toSave is what SAVE keeps: all, or what MIN, MAX and PARTIAL alone answer (RFC 5182 2.4, RFC
@@ -212,19 +240,17 @@ func toSave(v *view, o *returnOptions, found []int) wire.Ranges {
 	return set
 }
 
-// writeSearch writes the SEARCH response of RFC 3501 7.2.5.
-func (s *session) writeSearch(r *request, key *searchKey, found []int) {
-	s.out.hold()
-	b := append(s.out.buf, "* SEARCH"...)
+// writeNumbers writes the SEARCH response of RFC 3501 7.2.5, and SORT's.
+func (s *session) writeNumbers(name string, r *request, key *searchKey, found []int) {
+	s.out.printf("* %s", name)
 	for _, i := range found {
-		b = append(b, ' ')
-		b = wire.AppendNumber(b, s.view.number(i, r.cmd.uid))
+		s.out.buf = wire.AppendNumber(append(s.out.buf, ' '), s.view.number(i, r.cmd.uid))
+		s.out.spill()
 	}
-	if key.usesModSeq() && len(found) > 0 { // RFC 7162 3.1.5
-		b = fmt.Appendf(b, " (MODSEQ %d)", s.view.highest(found))
+	if key.usesModSeq() && len(found) > 0 { // RFC 7162 3.1.5, 3.1.6
+		s.out.printf(" (MODSEQ %d)", s.view.highest(found))
 	}
-	s.out.buf = append(b, "\r\n"...)
-	s.out.spill()
+	s.out.printf("\r\n")
 }
 
 // number is a message as a command speaks of it: by its UID or its sequence number.
@@ -255,31 +281,28 @@ type searchAnswer struct {
 	sorted     bool // found is in the order of SORT: RFC 5267 3
 }
 
-func (a *searchAnswer) start() []byte {
-	a.out.hold()
-	b := append(a.out.buf, "* ESEARCH ("...)
-	b = append(b, a.correlator...)
-	b = append(b, ')')
+func (a *searchAnswer) start() {
+	a.out.printf("* ESEARCH (%s)", a.correlator)
 	if a.uid {
-		b = append(b, " UID"...)
+		a.out.printf(" UID")
 	}
-	return b
 }
 
 // write answers with what RETURN asked for of found.
 func (a *searchAnswer) write(v *view, o *returnOptions, found []int) {
-	b := a.start()
+	a.start()
 	shown := found
 	if len(found) > 0 {
 		first, last := found[0], found[len(found)-1]
 		if o.min {
-			b = wire.AppendNumber(append(b, " MIN "...), v.number(first, a.uid))
+			a.out.printf(" MIN %d", v.number(first, a.uid))
 		}
 		if o.max {
-			b = wire.AppendNumber(append(b, " MAX "...), v.number(last, a.uid))
+			a.out.printf(" MAX %d", v.number(last, a.uid))
 		}
 		if o.all {
-			b = a.appendSet(append(b, " ALL "...), v, found)
+			a.out.printf(" ALL ")
+			a.writeSet(v, found)
 		} else if o.min != o.max && o.partial == nil && !o.count {
 			// RFC 7162 3.1.10: the MODSEQ is that of the one message returned.
 			shown = []int{first}
@@ -289,42 +312,41 @@ func (a *searchAnswer) write(v *view, o *returnOptions, found []int) {
 		}
 	}
 	if o.count {
-		b = wire.AppendNumber(append(b, " COUNT "...), len(found))
+		a.out.printf(" COUNT %d", len(found))
 	}
 	if o.partial != nil {
-		b = a.appendPartial(b, v, o.partial, found)
+		a.writePartial(v, o.partial, found)
 	}
 	if a.modSeq && len(found) > 0 {
-		b = wire.AppendNumber(append(b, " MODSEQ "...), uint64(v.highest(shown)))
+		a.out.printf(" MODSEQ %d", v.highest(shown))
 	}
-	a.out.buf = append(b, "\r\n"...)
-	a.out.spill()
+	a.out.printf("\r\n")
 }
 
-// appendPartial: RFC 9394 3.1.
-func (a *searchAnswer) appendPartial(b []byte, v *view, p *wire.Partial, found []int) []byte {
-	b = append(b, " PARTIAL ("...)
-	b = wire.AppendPartial(b, *p)
-	b = append(b, ' ')
+// writePartial: RFC 9394 3.1.
+func (a *searchAnswer) writePartial(v *view, p *wire.Partial, found []int) {
+	a.out.printf(" PARTIAL (%s ", wire.AppendPartial(nil, *p))
 	if from, to := p.Of(len(found)); from < to {
-		b = a.appendSet(b, v, found[from:to])
+		a.writeSet(v, found[from:to])
 	} else {
-		b = append(b, "NIL"...)
+		a.out.printf("NIL")
 	}
-	return append(b, ')')
+	a.out.printf(")")
 }
 
-// appendSet appends messages as a set. That of SORT keeps its order: only what ascends
-// one by one becomes a range.
-func (a *searchAnswer) appendSet(b []byte, v *view, positions []int) []byte {
-	var set wire.Ranges
-	for _, i := range positions {
-		n := v.number(i, a.uid)
-		if last := len(set) - 1; last >= 0 && (!a.sorted && n <= set[last].Last || set[last].Last+1 == n) {
-			set[last].Last = n
-			continue
+// writeSet writes messages, of which there are some, as a set. That of SORT keeps its order: only
+// what ascends one by one becomes a range.
+func (a *searchAnswer) writeSet(v *view, positions []int) {
+	number := func(k int) uint32 { return v.number(positions[k], a.uid) }
+	for k := 0; k < len(positions); {
+		if k > 0 {
+			a.out.buf = append(a.out.buf, ',')
 		}
-		set = append(set, wire.Range{First: n, Last: n})
+		r := wire.Range{First: number(k), Last: number(k)}
+		for k++; k < len(positions) && (number(k) == r.Last+1 || !a.sorted && number(k) <= r.Last); k++ {
+			r.Last = number(k)
+		}
+		a.out.buf = wire.AppendRanges(a.out.buf, wire.Ranges{r})
+		a.out.spill()
 	}
-	return wire.AppendRanges(b, set)
 }

@@ -42,17 +42,7 @@ func (s *session) sort(ctx context.Context, r *request) error {
 		}
 		return nil
 	}
-	s.out.hold()
-	b := append(s.out.buf, "* SORT"...)
-	for _, i := range order {
-		b = append(b, ' ')
-		b = wire.AppendNumber(b, s.view.number(i, r.cmd.uid))
-	}
-	if key.usesModSeq() && len(order) > 0 { // RFC 7162 3.1.6
-		b = fmt.Appendf(b, " (MODSEQ %d)", s.view.highest(order))
-	}
-	s.out.buf = append(b, "\r\n"...)
-	s.out.spill()
+	s.writeNumbers("SORT", r, key, order)
 	return nil
 }
 
@@ -91,12 +81,14 @@ func (s *session) thread(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	s.out.hold()
-	b := append(s.out.buf, "* THREAD"...)
-	if len(threads) > 0 {
-		b = appendThreads(append(b, ' '), threads, func(i int) uint32 { return s.view.number(i, r.cmd.uid) })
+	s.out.printf("* THREAD")
+	for k := range threads {
+		if k == 0 {
+			s.out.printf(" ")
+		}
+		s.out.buf = appendThreads(s.out.buf, threads[k:k+1], func(i int) uint32 { return s.view.number(i, r.cmd.uid) })
+		s.out.spill()
 	}
-	s.out.buf = append(b, "\r\n"...)
-	s.out.spill()
+	s.out.printf("\r\n")
 	return nil
 }

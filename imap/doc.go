@@ -13,11 +13,15 @@
 //   - An idle session holds no buffer, and no copy of the mailbox's UIDs: it shares the
 //     snapshot's.
 //   - Output is bounded: responses are gathered up to 32 KiB and then written, which
-//     blocks; octets of messages are streamed.
+//     blocks; octets of messages, and lists of messages found, are streamed. (What a tagged
+//     OK lists is whole: of COPYUID and APPENDUID as long as the command that asked for it.)
 //   - Bad input gets BAD, and the next command is read from where it begins.
 //
 // Goroutines: one accepts for each listener, and one serves each connection, in IDLE too: who
 // changes a mailbox ends the read that a listening session waits in.
+//
+// BUGS: INPROGRESS comes while SEARCH, SORT and THREAD read details or messages. COPY, MOVE and STORE, each
+// one call of the storage, are silent until they are done.
 //
 // RFC 9051 and 3501, 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3502 (MULTIAPPEND), 3516
 // (BINARY), 3691 (UNSELECT), 4315 (UIDPLUS), 4469 (CATENATE), 4731 (ESEARCH), 4959 (SASL-IR),

@@ -7,9 +7,9 @@ import (
 	"sync"
 )
 
-// output gathers responses and writes them in large pieces. Responses are whole when
-// they are in buf; only octets of messages are streamed past it. After the first error
-// nothing is written any more.
+// output gathers responses and writes them in large pieces. What can fail comes in front of
+// a response: once begun, it is written to its end, or the connection ends. After the first
+// error nothing is written any more.
 type output struct {
 	w    io.Writer
 	sync func() error // pushes out what a compressor has kept; nil: nothing
@@ -49,7 +49,8 @@ func (o *output) printf(format string, args ...any) {
 	o.spill()
 }
 
-// spill writes out what has been gathered once it is much. Call it between responses.
+// spill writes out what has been gathered once it is much. Call it between responses, and
+// between the items of one that lists messages: there may be a million.
 func (o *output) spill() {
 	if len(o.buf) >= flushAt {
 		o.write()
