@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"time"
 )
@@ -18,7 +19,9 @@ func (s *session) idle(ctx context.Context, _ *request) error {
 	if s.notifying != nil {
 		report = s.reportNotifyIdle
 	}
-	if err := s.listen(ctx, 0, report); err != nil {
+	if err := s.listen(ctx, 0, report); err == io.EOF {
+		return io.ErrUnexpectedEOF // many clients leave like that, in the middle of the command
+	} else if err != nil {
 		return err
 	}
 	s.dec.Start(s.limits())

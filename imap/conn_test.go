@@ -14,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -293,6 +294,22 @@ func TestUnauthenticatedTimeout(t *testing.T) {
 }
 
 // IDLE gives a sign of life.
+// A client that closes or resets its connection in IDLE is no fault: the house fails the test if
+// one is logged.
+func TestLeavingInIdleIsNoFault(t *testing.T) {
+	h := newHouse(t, nil)
+	for _, linger := range []int{-1, 0} {
+		c := h.login()
+		c.send("a IDLE\r\n")
+		c.read()
+		c.nc.(*net.TCPConn).SetLinger(linger)
+		c.nc.Close()
+		for n := 1; n > 0; n, _ = h.srv.Stats() {
+			runtime.Gosched()
+		}
+	}
+}
+
 func TestIdleKeepsAlive(t *testing.T) {
 	c := newHouse(t, func(c *Config) { c.KeepAlive = 20 * time.Millisecond }).login()
 	c.send("a IDLE\r\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 
 	"facteur/imap/wire"
 	"facteur/storage"
@@ -28,6 +29,7 @@ func failure(err error) (r *response, fault error, fatal bool) {
 	var resp *response
 	var syntax *wire.SyntaxError
 	var tooBig *wire.TooBigError
+	var network *net.OpError
 	switch {
 	case errors.As(err, &resp):
 		return resp, nil, false
@@ -35,7 +37,8 @@ func failure(err error) (r *response, fault error, fatal bool) {
 		return &response{"BAD", "", upperFirst(syntax.Text)}, nil, false
 	case errors.As(err, &tooBig):
 		return &response{"BAD", "TOOBIG", upperFirst(tooBig.Error())}, nil, false
-	case errors.Is(err, wire.ErrTooLong), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errBye), errors.Is(err, errShutdown):
+	case errors.Is(err, wire.ErrTooLong), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, errBye), errors.Is(err, errShutdown),
+		errors.As(err, &network): // the client is gone, and no fault of ours
 		return nil, nil, true
 	}
 	for _, f := range storageFailures {
