@@ -107,11 +107,38 @@ func (c *conn) serve(ctx context.Context) {
 		c.out.printf("* BYE [UNAVAILABLE] Disconnected for inactivity\r\n")
 	case errors.Is(err, wire.ErrTooLong):
 		c.out.printf("* BYE [LIMIT] Command line too long\r\n")
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
 	default:
-		c.log.Info("imap: session ended", "error", err)
+		if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, net.ErrClosed) {
+			c.log.Info("imap: session ended", "error", err)
+		}
+		c.out.flush()
+		return
 	}
-	c.out.flush()
+	if c.out.flush() == nil {
+		c.linger()
+	}
+}
+
+// Bounds of what is still read after our last words.
+const (
+	lingerTime   = time.Second
+	lingerOctets = 1 << 20
+)
+
+// linger ends our half of the connection and reads on until the client ends its own. To close with
+// input unread would send a reset, which may overtake the BYE on its way.
+func (c *conn) linger() {
+	raw := c.net
+	if t, ok := raw.(*tls.Conn); ok {
+		t.CloseWrite() // close_notify
+		raw = t.NetConn()
+	}
+	half, ok := raw.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	raw.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, raw, lingerOctets)
 }
 
 // handshake does a TLS handshake of at most 10 seconds.

@@ -277,6 +277,25 @@ func TestLimitsOfInput(t *testing.T) {
 	}
 }
 
+// Who is turned away while he still sends hears why: no reset overtakes the BYE.
+func TestByeIsNotLostToAReset(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.TLS = testTLS(t) })
+	for _, secure := range []bool{false, true} {
+		c := h.dial()
+		if secure {
+			c.ok("STARTTLS")
+			c.startTLS()
+		}
+		c.send(strings.Repeat("x", 500_000) + "\r\n")
+		if got := c.read(); !strings.HasPrefix(got, "* BYE [LIMIT]") {
+			t.Errorf("TLS %v: %s", secure, got)
+		}
+		if _, err := c.tryRead(); err != io.EOF {
+			t.Errorf("TLS %v: the connection ended with %v", secure, err)
+		}
+	}
+}
+
 func TestTooManyErrorsEndTheSession(t *testing.T) {
 	c := newHouse(t, nil).dial()
 	c.send(strings.Repeat("a NONSENSE\r\n", maxErrors+1))
