@@ -120,7 +120,7 @@ func (s *session) search(ctx context.Context, r *request) error {
 	opts := parseReturn(s.dec)
 	key, err := s.searchProgram()
 	if err != nil {
-		return err
+		return s.notSaved(&opts, err)
 	}
 	if opts.update {
 		if err := s.mayUpdate(r); err != nil {
@@ -129,10 +129,7 @@ func (s *session) search(ctx context.Context, r *request) error {
 	}
 	found, err := s.lookUp(ctx, r, key)
 	if err != nil {
-		if opts.save { // RFC 5182 2.1
-			s.saved = nil
-		}
-		return err
+		return s.notSaved(&opts, err)
 	}
 	if opts.save {
 		s.saved = toSave(s.view, &opts, found)
@@ -153,6 +150,14 @@ func (s *session) search(ctx context.Context, r *request) error {
 		a.write(s.view, &opts, found)
 	}
 	return nil
+}
+
+// notSaved empties "$" when a search with SAVE is answered by NO; BAD leaves it (RFC 5182 2.1).
+func (s *session) notSaved(o *returnOptions, err error) error {
+	if r, _, fatal := failure(err); o.save && !fatal && r.status == "NO" {
+		s.saved = nil
+	}
+	return err
 }
 
 // find runs a search over the selected mailbox and returns the positions of what it finds.

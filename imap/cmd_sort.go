@@ -18,14 +18,14 @@ func (s *session) sort(ctx context.Context, r *request) error {
 	d.SP()
 	key, err := s.searchKeys(charset)
 	if err != nil {
-		return err
+		return s.notSaved(&opts, err)
 	}
 	if opts.update {
 		return bad("UPDATE is possible with SEARCH only")
 	}
 	found, err := s.lookUp(ctx, r, key)
 	if err != nil {
-		return err
+		return s.notSaved(&opts, err)
 	}
 	if opts.save {
 		s.saved = toSave(s.view, &opts, found)
