@@ -61,6 +61,7 @@ type upload struct {
 	s      *session
 	msgs   []storage.New
 	total  int64    // octets of literals
+	freed  int64    // octets of the message that REPLACE removes
 	memory int      // octets of messages that are kept in memory
 	file   *os.File // the other messages, one behind the other; it has no name any more
 	end    int64    // where in file the next one begins
@@ -144,7 +145,7 @@ func (u *upload) literal(body *spool) error {
 		// RFC 7889 4: not asked for, so that nothing is sent in vain.
 		return no("TOOBIG", "Message is too big")
 	}
-	if err := u.s.mayGrow(u.total + h.Size); err != nil {
+	if err := u.s.mayGrow(u.total + h.Size - u.freed); err != nil {
 		return err
 	}
 	u.total += h.Size

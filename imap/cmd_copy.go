@@ -144,7 +144,8 @@ func (s *session) replace(ctx context.Context, r *request) error {
 		return tryCreate(err)
 	}
 	defer to.Release()
-	up := &upload{s: s}
+	old, _ := s.view.entry(spans[0].from)
+	up := &upload{s: s, freed: old.Size}
 	defer up.discard()
 	if err := up.message(ctx); err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 )
 
 // Limits of UIDBATCHES: the smallest batch, and how many messages the batches of one answer
-// may hold (draft-ietf-mailmaint-imap-uidbatches 3).
+// may hold (RFC 10022).
 const (
 	minBatch       = 500
 	maxBatchesSpan = 10000000

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"facteur/auth"
+	"facteur/storage"
 )
 
 // testTLS returns a server's configuration with a certificate of its own.
@@ -408,6 +409,23 @@ func TestCommandsOfCapabilitiesThatAreOff(t *testing.T) {
 	}
 }
 
+// What is shown before and after a login, in full: TN3191 and the IETF's guidance ask for it.
+func TestCapabilitiesInFull(t *testing.T) {
+	h := newHouse(t, nil)
+	const before = "* CAPABILITY IMAP4rev1 IMAP4rev2 LITERAL+ SASL-IR ENABLE ID IDLE"
+	const after = " NAMESPACE UNSELECT CHILDREN UIDPLUS MULTIAPPEND CATENATE BINARY ESEARCH SEARCHRES WITHIN PARTIAL MULTISEARCH" +
+		" CONTEXT=SEARCH SORT SORT=DISPLAY ESORT THREAD=ORDEREDSUBJECT THREAD=REFERENCES MOVE REPLACE CONDSTORE QRESYNC UIDONLY" +
+		" UIDBATCHES LIST-EXTENDED LIST-STATUS LIST-METADATA SPECIAL-USE CREATE-SPECIAL-USE STATUS=SIZE QUOTA QUOTA=RES-STORAGE" +
+		" QUOTA=RES-MESSAGE METADATA SAVEDATE PREVIEW OBJECTID NOTIFY INPROGRESS UTF8=ACCEPT UNAUTHENTICATE" +
+		" APPENDLIMIT=52428800 MESSAGELIMIT=1000000 COMPRESS=DEFLATE"
+	if got := h.dial().ok("CAPABILITY"); !slices.Equal(got, []string{before + " AUTH=PLAIN"}) {
+		t.Errorf("before login: %q", got)
+	}
+	if got := h.login().ok("CAPABILITY"); !slices.Equal(got, []string{before + after}) {
+		t.Errorf("after login: %q", got)
+	}
+}
+
 // Each capability that a command came with is one that is shown: a slip of the pen in the table
 // would keep a command from being switched off.
 func TestCapabilitiesOfCommandsAreShown(t *testing.T) {
@@ -439,6 +457,57 @@ func TestMessageLimit(t *testing.T) {
 	if _, tagged := c.do("APPEND INBOX {1+}\r\nx {1+}\r\nx {1+}\r\nx"); !strings.HasPrefix(tagged, "NO [MESSAGELIMIT 2]") {
 		t.Errorf("APPEND: %s", tagged)
 	}
+}
+
+// A search that reads messages for long says that it goes on (RFC 9585).
+func TestLongSearchTellsItsProgress(t *testing.T) {
+	h := newHouse(t, nil)
+	h.deliver("INBOX", "Subject: one\r\n\r\nx\r\n")
+	box, err := h.account().Mailbox(t.Context(), "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer box.Release()
+	var sent bytes.Buffer
+	s := &session{conn: &conn{srv: h.srv, out: output{w: &sent, pool: &h.srv.buffers}}}
+	b := &watchedBox{Mailbox: box, session: s, tag: "a1", last: time.Now().Add(-progressEvery)}
+	for range 2 { // the second time there is nothing new to say for a while
+		content, err := b.Open(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content.Close()
+	}
+	if got := sent.String(); got != "* OK [INPROGRESS (\"a1\" 1 NIL)] Still searching\r\n" {
+		t.Errorf("sent %q", got)
+	}
+}
+
+// REPLACE needs room for what the account grows by, not for the whole message (RFC 8508 3.4).
+func TestReplaceInAFullAccount(t *testing.T) {
+	h := newHouse(t, func(c *Config) {
+		full, err := storage.Open(t.TempDir(), storage.Config{Hostname: "mail.example.org", Quota: func(string) storage.Quota { return storage.Quota{Bytes: 1000, Messages: 1} }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { full.Close() })
+		if err := full.CreateAccount(t.Context(), alice); err != nil {
+			t.Fatal(err)
+		}
+		c.Store = full
+	})
+	c := h.login()
+	message := func(n int) string { return fmt.Sprintf("{%d+}\r\n%s", n, strings.Repeat("x", n)) }
+	c.ok("APPEND INBOX " + message(900))
+	c.ok("SELECT INBOX")
+	if _, tagged := c.do("APPEND INBOX " + message(50)); !strings.HasPrefix(tagged, "NO [OVERQUOTA]") {
+		t.Errorf("a second message: %s", tagged)
+	}
+	c.ok("REPLACE 1 INBOX " + message(950))
+	if _, tagged := c.do("REPLACE 1 INBOX " + message(1001)); !strings.HasPrefix(tagged, "NO [OVERQUOTA]") {
+		t.Errorf("too large a replacement: %s", tagged)
+	}
+	c.ok("REPLACE 1 INBOX " + message(10))
 }
 
 // A client that sends an octet now and then holds no place before login for long.

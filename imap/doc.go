@@ -31,8 +31,7 @@
 // 7162 (CONDSTORE, QRESYNC), 7377 (MULTISEARCH), 7888 (LITERAL+), 7889 (APPENDLIMIT), 8437
 // (UNAUTHENTICATE), 8438 (STATUS=SIZE), 8474 (OBJECTID), 8508 (REPLACE), 8514 (SAVEDATE), 8970
 // (PREVIEW), 9208 (QUOTA), 9394 (PARTIAL), 9585 (INPROGRESS), 9586 (UIDONLY), 9590
-// (LIST-METADATA), 9738 (MESSAGELIMIT), 9755 (UTF8=ACCEPT), and
-// draft-ietf-mailmaint-imap-uidbatches (UIDBATCHES).
+// (LIST-METADATA), 9738 (MESSAGELIMIT), 9755 (UTF8=ACCEPT), 10022 (UIDBATCHES).
 //
 // BUGS. There are no access control lists, and so no LIST-MYRIGHTS; there is no CONTEXT=SORT. A
 // capability that is switched off for an account takes its commands along, but the arguments

@@ -172,7 +172,7 @@ func (a *Account) fill(in *maildir.Incoming, msg New) (*message.Summary, error) 
 // Append stores messages durably in the order given, all or none, and returns their
 // UIDs. Quota is checked. It blocks on fsync.
 func (m *Mailbox) Append(ctx context.Context, msgs []New) ([]UID, error) {
-	b, giveBack, err := m.writeAll(msgs)
+	b, giveBack, err := m.writeAll(msgs, Usage{})
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +184,9 @@ func (m *Mailbox) Append(ctx context.Context, msgs []New) ([]UID, error) {
 	return b.uids(), nil
 }
 
-// writeAll does steps 1 and 2 for messages that belong together.
-func (m *Mailbox) writeAll(msgs []New) (b *batch, giveBack func(), err error) {
+// writeAll does steps 1 and 2 for messages that belong together. freed is what the account gets back by the
+// same change.
+func (m *Mailbox) writeAll(msgs []New, freed Usage) (b *batch, giveBack func(), err error) {
 	if err := m.a.s.Free(); err != nil {
 		return nil, nil, err
 	}
@@ -198,7 +199,7 @@ func (m *Mailbox) writeAll(msgs []New) (b *batch, giveBack func(), err error) {
 	}
 	for _, msg := range msgs {
 		var arr *arrival
-		f, err := m.a.claim(1, max(msg.Size, 0), false)
+		f, err := m.a.claim(1-freed.Messages, max(msg.Size-freed.Bytes, 0), false)
 		if err == nil {
 			claims = append(claims, f)
 			arr, err = m.a.write(msg)

@@ -28,7 +28,13 @@ func (m *Mailbox) Move(ctx context.Context, uids []UID, to *Mailbox) ([]UIDPair,
 // Replace stores msg and removes the message uid in one step (RFC 8508). ErrGone
 // when there is no such message: then nothing is stored.
 func (m *Mailbox) Replace(ctx context.Context, uid UID, to *Mailbox, msg New) (UID, error) {
-	b, giveBack, err := to.writeAll([]New{msg})
+	var freed Usage // RFC 8508 3.4: what counts is by how much the account grows
+	if s := m.snap.Load(); s != nil {
+		if pos, ok := s.Find(uid); ok {
+			freed = Usage{Bytes: s.At(pos).Size, Messages: 1}
+		}
+	}
+	b, giveBack, err := to.writeAll([]New{msg}, freed)
 	if err != nil {
 		return 0, err
 	}
