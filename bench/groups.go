@@ -47,7 +47,7 @@ func groups(opt options) []group {
 	list = append(list,
 		group{name: "idle-sessions", run: idleSessions(1000, 5000), once: true, max: 20 * time.Minute},
 		group{name: "accounts", run: accounts(1000), once: true, ours: true},
-		group{name: "growth", run: growth(100_000), max: 20 * time.Minute},
+		group{name: "growth", run: growth(100_000), once: true, max: 20 * time.Minute},
 		group{name: "imap-100k", run: reading(100_000), max: 20 * time.Minute},
 	)
 	if opt.million {

@@ -125,7 +125,7 @@ func growth(size int) func(context.Context, *env) error {
 				sent = have
 			}
 			m := metric{name: fmt.Sprintf("into a mailbox of %d", have), unit: "msg/s"}
-			if err := deliver(ctx, e, c, m, load{conns: 10, total: 2000, message: msgs}, &sent); err != nil {
+			if err := deliver(ctx, e, c, m, load{conns: 10, total: 4000, message: msgs}, &sent); err != nil {
 				return err
 			}
 		}

@@ -174,6 +174,9 @@ service imap-login {
     ssl = yes
   }
 }
+service imap {
+  process_limit = 10000
+}
 service lmtp {
   unix_listener lmtp {
     mode = 0666

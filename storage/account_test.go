@@ -294,6 +294,32 @@ func TestRecentIsClaimedOnce(t *testing.T) {
 	mustAgree(t, a)
 }
 
+// A million claimed messages were moved under one lock: the next SELECT waited two minutes.
+func TestClaimedMessagesMoveInBatches(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	for m.Snapshot().Len() <= settleBatch {
+		if _, err := m.Copy(t.Context(), m.Snapshot().UIDs(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := m.Snapshot().Len()
+	if _, _, err := m.ClaimRecent(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := m.settleSome(t.Context()); err != nil || n != settleBatch {
+		t.Fatal("moved at once:", n, err)
+	}
+	if err := m.settle(t.Context()); err != nil || m.Snapshot().hasClaimedNew() {
+		t.Fatal("claimed messages stay in new:", err)
+	}
+	if names, err := a.fs.ReadDir("cur"); err != nil || len(names) != all {
+		t.Errorf("%d of %d messages lie in cur: %v", len(names), all, err)
+	}
+	mustAgree(t, a)
+}
+
 func TestQuota(t *testing.T) {
 	s, err := Open(t.TempDir(), Config{Quota: func(string) Quota { return Quota{Bytes: 1000, Messages: 3} }})
 	if err != nil {

@@ -103,23 +103,36 @@ func (m *Mailbox) ClaimRecent(ctx context.Context) (first, next UID, err error) 
 	return first, s.UIDNext, nil
 }
 
-// settle moves the files of claimed messages from new to cur, as Maildir wants it. Nobody
-// waits for it: until then, or after a crash, the message is \Recent once more.
+// settleBatch is how many files are moved while a SELECT or a delivery waits for the mailbox.
+const settleBatch = 1000
+
+// settle moves the files of claimed messages from new to cur, as Maildir wants it. Until then,
+// or after a crash, the message is \Recent once more.
 func (m *Mailbox) settle(ctx context.Context) error {
+	for {
+		n, err := m.settleSome(ctx)
+		if err != nil || n < settleBatch {
+			return err
+		}
+	}
+}
+
+// settleSome is settle for a batch, and returns how many it moved. A million renames take minutes.
+func (m *Mailbox) settleSome(ctx context.Context) (int, error) {
 	s := m.snap.Load()
 	if s == nil || !s.hasClaimedNew() {
-		return nil
+		return 0, nil
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.ready(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	s = m.snap.Load()
 	defer m.hold(s.Len())()
 	var moved []int
 	for c, chunk := range s.chunks {
-		for i := 0; chunk.inNew > 0 && i < len(chunk.recs); i++ {
+		for i := 0; chunk.inNew > 0 && i < len(chunk.recs) && len(moved) < settleBatch; i++ {
 			r := chunk.recs[i]
 			if r.set&inNew == 0 || r.uid >= s.FirstRecent {
 				continue
@@ -134,7 +147,7 @@ func (m *Mailbox) settle(ctx context.Context) error {
 	}
 	m.publish(m.base().changed(moved, func(_ int, r *rec) { r.set &^= inNew }))
 	m.touched()
-	return nil
+	return len(moved), nil
 }
 
 func (s *Snapshot) hasClaimedNew() bool {

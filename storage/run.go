@@ -97,7 +97,7 @@ func (s *Store) housekeep(ctx context.Context, w *watcher) {
 	for _, a := range s.openAccounts() {
 		w.watch(ctx, a)
 		for _, m := range a.allMailboxes() {
-			if err := m.settle(ctx); err != nil && ctx.Err() == nil && !m.Gone() {
+			if _, err := m.settleSome(ctx); err != nil && ctx.Err() == nil && !m.Gone() {
 				s.cfg.Log.Warn("messages not moved from new to cur", "account", a.name, "mailbox", m.Name(), "error", err)
 			}
 			m.unload(time.Now())
