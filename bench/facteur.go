@@ -11,7 +11,7 @@ type facteur struct{ bin string }
 
 func (f *facteur) name() string { return "facteur" }
 
-func (f *facteur) version(ctx context.Context) string {
+func (f *facteur) version(ctx context.Context, _ string) string {
 	out, err := exec.CommandContext(ctx, f.bin, "version").Output()
 	if err != nil {
 		return "unknown"

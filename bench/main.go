@@ -80,7 +80,10 @@ func run(ctx context.Context, opt options) error {
 	if err != nil {
 		return err
 	}
-	report := newReport(opt, servers)
+	report, err := newReport(ctx, opt, servers)
+	if err != nil {
+		return err
+	}
 	failed := 0
 	for _, g := range groups(opt) {
 		if !opt.only.MatchString(g.name) {

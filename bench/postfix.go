@@ -18,12 +18,7 @@ type postfixDovecot struct{ root *debian.Root }
 
 func (p *postfixDovecot) name() string { return "postfix+dovecot" }
 
-func (p *postfixDovecot) version(ctx context.Context) string {
-	dir, err := os.MkdirTemp("", "bench-version-")
-	if err != nil {
-		return "unknown"
-	}
-	defer os.RemoveAll(dir)
+func (p *postfixDovecot) version(ctx context.Context, dir string) string {
 	s, err := p.root.NewSession(dir)
 	if err != nil {
 		return "unknown"

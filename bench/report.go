@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,11 +32,21 @@ type report struct {
 	shape   map[string]metric   // group/name -> its unit and targets
 	values  map[string][]float64
 	faults  map[string][]string
+	about   string // the machine and the versions, as a list
 }
 
-func newReport(opt options, servers []server) *report {
+func newReport(ctx context.Context, opt options, servers []server) (*report, error) {
+	dir := filepath.Join(opt.dir, "version")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	about := fmt.Sprintf("- Machine: %s\n", machine())
+	for _, s := range servers {
+		about += fmt.Sprintf("- %s: %s\n", s.name(), s.version(ctx, dir))
+	}
+	about += fmt.Sprintf("- Load tool: %s, on the same machine\n", runtime.Version())
 	return &report{opt: opt, servers: servers, order: map[string][]string{}, shape: map[string]metric{},
-		values: map[string][]float64{}, faults: map[string][]string{}}
+		values: map[string][]float64{}, faults: map[string][]string{}, about: about}, nil
 }
 
 func (r *report) add(group, server string, m metric) {
@@ -163,12 +174,7 @@ func (r *report) write(path string) error {
 	text, figures, _ := strings.Cut(string(old), mark)
 	before := sections(figures)
 	var b strings.Builder
-	b.WriteString(text + mark + "\n")
-	fmt.Fprintf(&b, "- Machine: %s\n", machine())
-	for _, s := range r.servers {
-		fmt.Fprintf(&b, "- %s: %s\n", s.name(), s.version(context.Background()))
-	}
-	fmt.Fprintf(&b, "- Load tool: %s, on the same machine\n", runtime.Version())
+	b.WriteString(text + mark + "\n" + r.about)
 	all := r.opt
 	all.quick, all.million = false, true
 	for _, g := range groups(all) {

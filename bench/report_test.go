@@ -44,7 +44,10 @@ func TestReportKeepsWhatItDidNotMeasure(t *testing.T) {
 	if err := os.WriteFile(path, []byte(old), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	r := newReport(options{runs: 3, only: regexp.MustCompile(".")}, nil)
+	r, err := newReport(t.Context(), options{runs: 3, only: regexp.MustCompile("."), dir: t.TempDir()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	r.fail("limits", "facteur", errors.New("no disk"))
 	r.fail("append", "facteur", errors.New("no answer"))
 	for range 2 { // written after each group

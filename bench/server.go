@@ -19,7 +19,8 @@ import (
 // server is one of the mail servers that are compared.
 type server interface {
 	name() string
-	version(ctx context.Context) string
+	// version may leave files in dir.
+	version(ctx context.Context, dir string) string
 	// command prepares the server on data in dir; flags are those of the group.
 	command(ctx context.Context, dir string, f flags) (*exec.Cmd, error)
 	addresses() addresses
