@@ -225,6 +225,10 @@ func machine() string {
 		}
 	}
 	kernel, _ := exec.Command("uname", "-sr").Output()
-	fs, _ := exec.Command("stat", "-f", "-c", "%T", ".").Output()
-	return fmt.Sprintf("%d cores of %s, %s, %s", runtime.NumCPU(), cpu, strings.TrimSpace(string(kernel)), strings.TrimSpace(string(fs)))
+	fs := "unknown file system"
+	df, _ := exec.Command("df", "--output=fstype", ".").Output()
+	if f := strings.Fields(string(df)); len(f) == 2 { // a heading, and what we ask for
+		fs = f[1]
+	}
+	return fmt.Sprintf("%d cores of %s, %s, %s", runtime.NumCPU(), cpu, strings.TrimSpace(string(kernel)), fs)
 }
