@@ -88,6 +88,8 @@ func senderZone(key *rsa.PrivateKey) (addr string, stop func(), err error) {
 		switch {
 		case !known:
 			m.Rcode = dns.RcodeNameError
+			// Without it nobody may remember the answer (RFC 2308 5); every real server has it.
+			m.Ns = []dns.RR{&dns.SOA{Hdr: dns.RR_Header{Name: ".", Rrtype: dns.TypeSOA, Class: dns.ClassINET, Ttl: 3600}, Ns: "ns.", Mbox: "root.", Minttl: 3600}}
 		case q.Question[0].Qtype == dns.TypeTXT:
 			rr := &dns.TXT{Hdr: dns.RR_Header{Name: q.Question[0].Name, Rrtype: dns.TypeTXT, Class: dns.ClassINET, Ttl: 3600}}
 			for len(text) > 255 {

@@ -149,6 +149,10 @@ type wspSqueezer struct {
 }
 
 func (q *wspSqueezer) write(p []byte) {
+	if n := bytes.LastIndex(p, crlf); n >= 0 && !q.cr && !q.blank && squeezed(p[:n+len(crlf)]) {
+		q.out.write(p[:n+len(crlf)])
+		p = p[n+len(crlf):]
+	}
 	buf := slices.Grow(q.buf[:0], len(p)+3)
 	for i := 0; i < len(p); {
 		c := p[i]
@@ -180,6 +184,12 @@ func (q *wspSqueezer) write(p []byte) {
 	}
 	q.buf = buf
 	q.out.write(buf)
+}
+
+// squeezed reports whether p, whole lines, has nothing to squeeze: most mail hasn't, and to find that out takes a fraction
+// of the time.
+func squeezed(p []byte) bool {
+	return bytes.IndexByte(p, '\t') < 0 && !bytes.Contains(p, []byte("  ")) && !bytes.Contains(p, []byte(" \r"))
 }
 
 func (q *wspSqueezer) text(buf, p []byte) []byte {

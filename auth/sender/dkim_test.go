@@ -49,17 +49,22 @@ func TestVerifyAgreesWithTheLibrarysSigner(t *testing.T) {
 }
 
 func TestBodyHashDoesNotDependOnHowItIsRead(t *testing.T) {
-	body := "a \t\r\n b\r\n\r\n \r\n c\rd\r\n\r\n\r\r\n \r\n\r\n"
 	specs := []bodySpec{{false, -1}, {true, -1}, {true, 5}, {false, 7}}
-	want, _ := hashBodies(strings.NewReader(body), specs)
-	for size := 1; size < len(body); size++ {
-		got, err := hashBodies(&slowReader{body, size}, specs)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, s := range specs {
-			if got[s] != want[s] {
-				t.Errorf("%v, %d octets at a time", s, size)
+	plain := "plain words\r\nin lines\r\n\r\n"
+	for _, body := range []string{
+		"a \t\r\n b\r\n\r\n \r\n c\rd\r\n\r\n\r\r\n \r\n\r\n", plain, plain + "no end of a line", plain + "tab\there\r\n", plain + "two  blanks\r\n",
+		plain + "at the end \r\n", plain + "bare \n and\r alone\r\n \r\n", " \r\n" + plain + " ",
+	} {
+		want, _ := hashBodies(&slowReader{body, 1}, specs)
+		for size := 2; size <= len(body); size++ {
+			got, err := hashBodies(&slowReader{body, size}, specs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range specs {
+				if got[s] != want[s] {
+					t.Errorf("%q, %v, %d octets at a time", body, s, size)
+				}
 			}
 		}
 	}
