@@ -67,6 +67,8 @@ func (m *Mailbox) commitAll(ctx context.Context, queue []*batch) {
 	if err != nil {
 		return
 	}
+	folder := m.place.Load().folder
+	defer m.a.fs.Hold(string(maildir.Tmp), maildir.Join(folder, string(maildir.New)), maildir.Join(folder, string(maildir.Cur)))()
 	rows := make([]row, 0, n)
 	next, modseq := m.snap.Load().UIDNext, m.nextModSeq()
 	subs := map[maildir.Sub]bool{}
@@ -86,7 +88,7 @@ func (m *Mailbox) commitAll(ctx context.Context, queue []*batch) {
 		return
 	}
 	for sub := range subs { // step 4
-		if err := m.a.fs.SyncDir(maildir.Join(m.place.Load().folder, string(sub))); err != nil {
+		if err := m.a.fs.SyncDir(maildir.Join(folder, string(sub))); err != nil {
 			m.undo(queue, fmt.Errorf("sync mailbox %q: %w", m.Name(), diskError(err)))
 			return
 		}

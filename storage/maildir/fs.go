@@ -100,15 +100,6 @@ func (r *rootFS) ReadDir(name string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-func (r *rootFS) SyncDir(name string) error {
-	f, err := r.open(name, os.O_RDONLY)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
 func (r *rootFS) Close() error { return errors.Join(r.dir.Close(), r.root.Close()) }
 
 type osFile struct{ *os.File }

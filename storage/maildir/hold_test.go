@@ -37,6 +37,8 @@ func TestHold(t *testing.T) {
 			fsys.Link("cur/b", ".A/cur/c"),
 			fsys.Rename("cur/b", ".A/cur/d"),
 			fsys.Remove(".A/cur/c"),
+			fsys.SyncDir("cur"),
+			fsys.SyncDir(".A/cur"),
 		} {
 			if err != nil {
 				t.Error(hold, err)
@@ -127,5 +129,24 @@ func BenchmarkRename(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestHeldFolderReplaced: what is in the folder that took its place is found.
+func TestHeldFolderReplaced(t *testing.T) {
+	fsys, dir := holdFS(t)
+	defer fsys.Hold("cur", ".A/cur")()
+	for _, err := range []error{
+		os.Rename(filepath.Join(dir, "cur"), filepath.Join(dir, "old")),
+		os.Mkdir(filepath.Join(dir, "cur"), 0o700),
+		os.WriteFile(filepath.Join(dir, "cur/a"), []byte("x"), 0o600),
+		fsys.Rename("cur/a", ".A/cur/b"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, ".A/cur/b")); err != nil {
+		t.Error(err)
 	}
 }
