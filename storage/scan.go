@@ -286,17 +286,18 @@ func (l *look) arrived(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(own, func(a, b listed) int { return int(int64(a.name.UID) - int64(b.name.UID)) })
-	slices.SortFunc(l.foreign, func(a, b listed) int {
-		if ta, tb := maildir.TimeOf(a.Name), maildir.TimeOf(b.Name); ta != tb {
-			return int(ta - tb)
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
 	modseq := m.nextModSeq()
 	var rows []row
 	for _, f := range own {
 		r, ok := l.measure(f)
 		if !ok {
+			continue
+		}
+		if f.name.Size != 0 && f.name.Size != int64(r.size-r.lf) {
+			// Cut off or written to since it got its name. A UID means the same octets for ever (RFC 9051
+			// 2.3.1.1), and so does an EmailID (RFC 8474 5.1): these come in as a new message.
+			f.name.Base = ""
+			l.foreign = append(l.foreign, f)
 			continue
 		}
 		r.uid, r.modseq = UID(f.name.UID), modseq
@@ -314,6 +315,12 @@ func (l *look) arrived(ctx context.Context) error {
 	if len(l.foreign) == 0 {
 		return nil
 	}
+	slices.SortFunc(l.foreign, func(a, b listed) int {
+		if ta, tb := maildir.TimeOf(a.Name), maildir.TimeOf(b.Name); ta != tb {
+			return int(ta - tb)
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
 	return l.adopt(ctx, modseq)
 }
 

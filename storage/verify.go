@@ -180,9 +180,8 @@ func (a *Account) Rebuild(ctx context.Context) error {
 	return a.flush(ctx)
 }
 
-// disownChanged takes the UID out of the name of each file that has another size than its message: what
-// another program has cut off or written to comes in as a new message, since a UID means the same octets for ever
-// (RFC 9051 2.3.1.1). m.mu is held.
+// disownChanged gives a new name, without UID, to each file that has another size than its message: what another
+// program has cut off or written to comes in as a new message, as look.arrived has it. m.mu is held.
 func (m *Mailbox) disownChanged() error {
 	s := m.snap.Load()
 	for i := range s.uids {
@@ -198,7 +197,7 @@ func (m *Mailbox) disownChanged() error {
 		if r := s.recAt(i); st.Size() == int64(r.size-r.lf) {
 			continue
 		}
-		base, _, _ := strings.Cut(name, ",")
+		base := maildir.NewBase(st.ModTime(), maildir.NewUnique(), m.a.s.host)
 		_, flags, _ := strings.Cut(name, ":")
 		if err := m.a.fs.Rename(path, m.path(maildir.Cur, base+":"+flags)); err != nil {
 			return err

@@ -3,9 +3,11 @@ package storage
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"facteur/storage/maildir"
 	"facteur/storage/sqlite"
 )
 
@@ -65,7 +67,9 @@ func TestRebuildTakesAChangedFileForANewMessage(t *testing.T) {
 	deliver(t, a, text(1))
 	m := box(t, a, "INBOX")
 	appendTo(t, m, newMsg(text(2), Flags{System: Seen}))
+	var was []string
 	for _, uid := range []UID{1, 2} { // one in new, one in cur
+		was = append(was, emailIDOf(t, m, uid))
 		if err := os.Truncate(fileOf(t, m, uid), 10); err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +79,58 @@ func TestRebuildTakesAChangedFileForANewMessage(t *testing.T) {
 	}
 	mustAgree(t, a)
 	if uids := m.Snapshot().UIDs(); len(uids) != 2 || uids[0] != 3 || uids[1] != 4 {
+		t.Fatalf("UIDs %v", uids)
+	}
+	for _, uid := range []UID{3, 4} {
+		if id := emailIDOf(t, m, uid); slices.Contains(was, id) {
+			t.Errorf("UID %d has the EmailID %s, which means other octets", uid, id)
+		}
+	}
+}
+
+func emailIDOf(t *testing.T, m *Mailbox, uid UID) string {
+	return emailID(maildir.ParseFileName(filepath.Base(fileOf(t, m, uid))).Base)
+}
+
+// TestLostIndexTakesAChangedFileForANewMessage: then only the size in its name tells, and a rebuild of a stopped
+// account begins in the same way.
+func TestLostIndexTakesAChangedFileForANewMessage(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	for i := range 3 {
+		deliver(t, a, text(i))
+	}
+	m := box(t, a, "INBOX")
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{System: Flagged}, nil); err != nil {
+		t.Fatal(err)
+	}
+	whole := read(t, m, 2)
+	paths, was := []string{fileOf(t, m, 1), fileOf(t, m, 3)}, emailIDOf(t, m, 1)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if err := os.Truncate(path, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := removeIndex(filepath.Join(a.path, indexFile)); err != nil {
+		t.Fatal(err)
+	}
+	s = testStore(t, dir)
+	defer s.Close()
+	a = testAccount(t, s)
+	m = box(t, a, "INBOX")
+	mustAgree(t, a)
+	if uids := m.Snapshot().UIDs(); !slices.Equal(uids, []UID{2, 4, 5}) {
 		t.Errorf("UIDs %v", uids)
+	}
+	if read(t, m, 2) != whole {
+		t.Error("another message changed")
+	}
+	if x, y := m.Snapshot().At(1), m.Snapshot().At(2); x.Flags.System|y.Flags.System != Flagged || emailIDOf(t, m, 4) == was || emailIDOf(t, m, 5) == was {
+		t.Errorf("%+v, %+v", x, y)
 	}
 }
 
