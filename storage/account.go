@@ -141,7 +141,7 @@ const clockStep = 20 * time.Millisecond
 func (a *Account) waitForClock() {
 	var latest int64
 	for _, m := range a.allMailboxes() {
-		if s := m.snap.Load(); s != nil && s != m.flushed {
+		if s := m.snap.Load(); s != nil && s.looked && s != m.flushed {
 			latest = max(latest, s.times.Latest())
 		}
 	}

@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -269,6 +270,97 @@ func TestKillInTheTickOfAFlush(t *testing.T) {
 	if m := box(t, testAccount(t, s), "INBOX"); m.Snapshot().Len() != 2 {
 		t.Error("messages:", m.Snapshot().Len())
 	}
+}
+
+// Between reading the index and the end of the first look, the table doesn't know all files yet: an index that was
+// told so would take them for expunged messages after a kill.
+func TestKillBeforeTheFirstLookKeepsUIDs(t *testing.T) {
+	for _, knew := range []int{0, 1} { // messages that the index knew
+		dir := t.TempDir()
+		s := testStore(t, dir)
+		a := testAccount(t, s)
+		for i := range 3 {
+			if i == knew {
+				if err := a.flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			deliver(t, a, text(i))
+		}
+		killed := copyDir(t, dir)
+		s.Close()
+
+		s = testStore(t, killed)
+		a = &Account{s: s, name: alice, path: filepath.Join(killed, "example.org", "alice"), mailboxes: map[string]*Mailbox{}, watches: map[*Watch]struct{}{}}
+		var err error
+		if a.fs, err = s.openFS(a.path); err != nil {
+			t.Fatal(err)
+		}
+		a.listed()
+		if err := errors.Join(a.openIndex(), a.readAccountInfo(), a.readTree()); err != nil {
+			t.Fatal(err)
+		}
+		m := a.mailboxes["INBOX"]
+		m.mu.Lock()
+		err = m.load(t.Context())
+		m.mu.Unlock()
+		if err = errors.Join(err, a.flush(t.Context()), a.db.Load().Close()); err != nil {
+			t.Fatal(err)
+		}
+
+		s = testStore(t, killed)
+		if got := box(t, testAccount(t, s), "INBOX").Snapshot().UIDs(); !slices.Equal(got, []UID{1, 2, 3}) {
+			t.Errorf("of an index that knew %d: UIDs %v", knew, got)
+		}
+		s.Close()
+	}
+}
+
+// Two files of one UID: the one that the index knows keeps it, and none is lost, whatever the names.
+func TestCopyBesideItsOriginal(t *testing.T) {
+	for _, copyName := range []string{"0000000000.aaaa.copy,S=%d,I=%d-1:2,", "9999999999.zzzz.copy,S=%d,I=%d-1:2,F"} {
+		a := newAccount(t)
+		deliver(t, a, text(1))
+		m := box(t, a, "INBOX")
+		was := read(t, m, 1)
+		other := "Subject: not the same\r\n\r\n"
+		if err := os.WriteFile(filepath.Join(a.path, "cur", fmt.Sprintf(copyName, len(other), m.validity)), []byte(other), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m = box(t, a, "INBOX")
+		if uids := m.Snapshot().UIDs(); !slices.Equal(uids, []UID{1, 2}) {
+			t.Fatalf("UIDs %v", uids)
+		}
+		if read(t, m, 1) != was || read(t, m, 2) != other {
+			t.Errorf("1 is %q, 2 is %q", read(t, m, 1), read(t, m, 2))
+		}
+		mustAgree(t, a)
+	}
+}
+
+// A file gets its proper name, and another one has that name already.
+func TestProperNameIsTaken(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	appendTo(t, m, newMsg(text(1), Flags{System: Seen | Flagged}))
+	was, name := read(t, m, 1), fileOf(t, m, 1)
+	odd := strings.TrimSuffix(name, "FS") + "SF"
+	if odd == name+"SF" {
+		t.Fatal(name)
+	}
+	other := "Subject: not the same\r\n\r\n"
+	if err := errors.Join(os.Rename(name, odd), os.WriteFile(name, []byte(other), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	m = box(t, a, "INBOX")
+	var got []string
+	for _, uid := range m.Snapshot().UIDs() {
+		got = append(got, read(t, m, uid))
+	}
+	if !slices.Equal(got, []string{was, other}) {
+		t.Errorf("left: %q", got)
+	}
+	mustAgree(t, a)
 }
 
 // Mail that came before the stop must not make the next start look through the folder.

@@ -359,7 +359,7 @@ func (a *Account) flushOnce(ctx context.Context, db *sqlite.DB) error {
 	}
 	var tables []table
 	for _, m := range a.allMailboxes() {
-		if is := m.snap.Load(); is != nil && is != m.flushed {
+		if is := m.snap.Load(); is != nil && is.looked && is != m.flushed {
 			tables = append(tables, table{m, m.flushed, is.withoutFreshTimes()})
 		}
 	}

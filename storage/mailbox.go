@@ -35,10 +35,9 @@ type Mailbox struct {
 	mu    sync.Mutex
 	info  *maildir.Info
 	flags *flagSets // nil: not loaded
-	// Files with UIDs from indexNext on are news, until the folder was looked through once;
-	// after that, the table knows all.
+	// Files with UIDs from indexNext on are news, until the folder was looked through once
+	// (Snapshot.looked); after that, the table knows all.
 	indexNext UID
-	looked    bool
 	started   bool
 	counted   Usage
 
@@ -260,7 +259,7 @@ func (m *Mailbox) load(ctx context.Context) error {
 		s.index()
 	}
 	m.flags = flags
-	m.indexNext, m.looked = s.UIDNext, false
+	m.indexNext = s.UIDNext
 	n := s.next()
 	n.UIDNext = max(n.UIDNext, UID(m.info.UIDBound)) // exact after a clean stop
 	m.publish(n)

@@ -162,7 +162,7 @@ func (m *Mailbox) unload(now time.Time) {
 	m.a.flushMu.Lock()
 	defer m.a.flushMu.Unlock()
 	s := m.snap.Load()
-	if s == nil || m.refs.Load() != 0 || s != m.flushed {
+	if s == nil || m.refs.Load() != 0 || s.looked && s != m.flushed {
 		return
 	}
 	if m.a.fulltext && m.indexed.Load()+1 < uint32(s.UIDNext) {

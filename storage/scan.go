@@ -24,7 +24,7 @@ func (m *Mailbox) refresh(ctx context.Context, force bool) error {
 		return err
 	}
 	if times == m.snap.Load().times && !force {
-		m.looked = true
+		m.lookedThrough()
 		return nil
 	}
 	// A look that renamed something doesn't know what others did meanwhile: look again.
@@ -33,12 +33,21 @@ func (m *Mailbox) refresh(ctx context.Context, force bool) error {
 		if err := l.run(ctx); err != nil {
 			return err
 		}
-		m.looked = true
+		m.lookedThrough()
 		if !l.renamed {
 			break
 		}
 	}
 	return nil
+}
+
+// lookedThrough notes that the table agrees with the folder. The lock is held.
+func (m *Mailbox) lookedThrough() {
+	if s := m.snap.Load(); !s.looked {
+		n := s.next()
+		n.looked = true
+		m.snap.Store(n)
+	}
 }
 
 // repairFolder makes new, cur or tmp when another program removed one.
@@ -75,7 +84,7 @@ func (l *look) run(ctx context.Context) error {
 		return err
 	}
 	before := m.snap.Load()
-	if !m.looked {
+	if !before.looked {
 		// The folder isn't as the index has it. After a kill, sessions may have seen ModSeqs and
 		// expunges that the index has not: they must not see older ones again.
 		n := before.next()
@@ -127,7 +136,7 @@ func (l *look) list() error {
 	}
 	s := l.m.snap.Load()
 	known := s.UIDNext
-	if !l.m.looked {
+	if !s.looked {
 		known = l.m.indexNext
 	}
 	l.byUID = make(map[UID]listed, len(found))
@@ -152,8 +161,9 @@ func (l *look) list() error {
 	return nil
 }
 
-// double: two files claim one UID. Two names of one file are what a file system
-// leaves that tears a rename apart: the one in cur is the newer. Else one is a copy.
+// double: two files claim one UID. Two names of one file are what a file system leaves that
+// tears a rename apart: the one in cur is the newer. Else one is the message, and the other came to its name
+// by a copy.
 func (l *look) double(uid UID, a, b listed) {
 	if a.Sub == maildir.New && b.Sub == maildir.Cur {
 		a, b = b, a
@@ -171,8 +181,24 @@ func (l *look) double(uid UID, a, b listed) {
 			l.renamed = true
 		}
 	default:
+		if !l.isMessage(uid, a, sa) && l.isMessage(uid, b, sb) {
+			a, b = b, a
+		}
+		l.byUID[uid] = a
 		l.foreign = append(l.foreign, b)
 	}
+}
+
+// isMessage reports whether a file can be the message that its name says: the table may know the
+// UID under another name, and the size may be another's.
+func (l *look) isMessage(uid UID, f listed, st fs.FileInfo) bool {
+	s := l.m.snap.Load()
+	if pos, ok := s.Find(uid); ok {
+		if _, c, k := s.at(pos); c.base(k) != f.name.Base {
+			return false
+		}
+	}
+	return f.name.Size == 0 || f.name.Size == st.Size()
 }
 
 // missing takes out messages whose files are gone. A listing can pass over a file that is
@@ -271,7 +297,28 @@ func (l *look) rename(f maildir.Found, s *Snapshot, pos int) error {
 		return nil
 	}
 	l.renamed = true
+	if err := l.makeRoom(f, sub, name); err != nil {
+		return err
+	}
 	return l.m.a.fs.Rename(l.m.path(f.Sub, f.Name), l.m.path(sub, name))
+}
+
+// makeRoom moves another file out of the way of f, which shall get its name: a rename would destroy it. The next
+// look finds it again.
+func (l *look) makeRoom(f maildir.Found, sub maildir.Sub, name string) error {
+	there, err := l.m.a.fs.Stat(l.m.path(sub, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	mine, err := l.m.a.fs.Stat(l.m.path(f.Sub, f.Name))
+	if err != nil || sameFile(mine, there) {
+		return err
+	}
+	l.foreign = slices.DeleteFunc(l.foreign, func(o listed) bool { return o.Sub == sub && o.Name == name })
+	return l.m.disown(sub, name, there.ModTime())
 }
 
 // arrived takes in files that the table doesn't know: first those with a UID, then the

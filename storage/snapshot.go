@@ -25,6 +25,9 @@ type Snapshot struct {
 	totals totals
 	times  maildir.Times // of the folder, when the table agreed with it
 	since  ModSeq        // expunges before may be unknown to the index; its row may say a higher one
+	// The folder was looked through since the table was read. Not before may the index be told of it: UIDNext
+	// is above files that the table doesn't know yet, and they would pass for expunged ones.
+	looked bool
 }
 
 // Len is the number of messages.

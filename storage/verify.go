@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -45,10 +46,16 @@ func (m *Mailbox) verify(ctx context.Context) ([]Problem, error) {
 	if m.gone.Load() {
 		return nil, nil
 	}
+	v := &verifier{m: m}
+	if m.snap.Load() == nil {
+		if _, err := m.a.readTable(ctx, m.validity, newFlagSets(m.info.Keywords)); err != nil {
+			v.found(0, indexFile, "%v; the mailbox's next use makes its part of the index again from the files", err)
+			return v.problems, nil
+		}
+	}
 	if err := m.load(ctx); err != nil {
 		return nil, err
 	}
-	v := &verifier{m: m}
 	if err := v.files(); err != nil {
 		return nil, err
 	}
@@ -197,13 +204,18 @@ func (m *Mailbox) disownChanged() error {
 		if r := s.recAt(i); st.Size() == int64(r.size-r.lf) {
 			continue
 		}
-		base := maildir.NewBase(st.ModTime(), maildir.NewUnique(), m.a.s.host)
-		_, flags, _ := strings.Cut(name, ":")
-		if err := m.a.fs.Rename(path, m.path(maildir.Cur, base+":"+flags)); err != nil {
+		if err := m.disown(sub, name, st.ModTime()); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// disown gives a file a name that nobody knows, with its flags: the next look at the folder takes it for a new message.
+func (m *Mailbox) disown(sub maildir.Sub, name string, internal time.Time) error {
+	_, flags, _ := strings.Cut(name, ":")
+	unknown := maildir.NewBase(internal, maildir.NewUnique(), m.a.s.host) + ":" + flags
+	return m.a.fs.Rename(m.path(sub, name), m.path(maildir.Cur, unknown))
 }
 
 func (m *Mailbox) rebuild(ctx context.Context) error {

@@ -134,6 +134,49 @@ func TestLostIndexTakesAChangedFileForANewMessage(t *testing.T) {
 	}
 }
 
+// TestRebuildKeepsUIDsOfADamagedIndex: with a look by verify in between, as an operator would do it.
+func TestRebuildKeepsUIDsOfADamagedIndex(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	for i := range 3 {
+		deliver(t, a, text(i))
+	}
+	before := state(t, a)
+	s.Close()
+	for _, do := range []func(a *Account) error{
+		func(a *Account) error {
+			return a.db.Load().Write(t.Context(), func(tx *sqlite.Tx) error {
+				_, err := tx.Exec("DELETE FROM chunk")
+				return err
+			})
+		},
+		func(a *Account) error {
+			problems, err := a.Verify(t.Context())
+			if err == nil && (len(problems) != 1 || !strings.Contains(problems[0].What, "damaged row")) {
+				t.Errorf("verify found %+v", problems)
+			}
+			return err
+		},
+		func(a *Account) error { return a.Rebuild(t.Context()) },
+		func(a *Account) error { mustAgree(t, a); return nil },
+	} {
+		s = testStore(t, dir)
+		a = testAccount(t, s)
+		if err := do(a); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = testStore(t, dir)
+	defer s.Close()
+	if after := state(t, testAccount(t, s)); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
 func TestRebuildChangesNothing(t *testing.T) {
 	a := newAccount(t)
 	fill(t, a)
