@@ -109,6 +109,10 @@ func (a *Account) addFolder(name, folder string) error {
 	switch {
 	case err == nil && info.UIDValidity != 0 && !a.validityTaken(info.UIDValidity):
 	case err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, maildir.ErrInfo):
+		if errors.Is(err, maildir.ErrInfo) {
+			a.s.cfg.Log.Warn("a mailbox's text file is damaged and made anew: special use and the names of keywords are lost, messages and UIDs are not",
+				"account", a.name, "mailbox", name, "error", err)
+		}
 		info, err = a.newInfo(folder, info)
 		if err != nil {
 			return err

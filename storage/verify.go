@@ -59,6 +59,7 @@ func (m *Mailbox) verify(ctx context.Context) ([]Problem, error) {
 	if err := v.files(); err != nil {
 		return nil, err
 	}
+	v.text()
 	v.order()
 	if err := v.index(ctx); err != nil {
 		return nil, err
@@ -105,6 +106,19 @@ func (v *verifier) files() error {
 		v.found(UID(maildir.ParseFileName(filepath.Base(path)).UID), path, "a file that is not in the index")
 	}
 	return nil
+}
+
+// text checks that the text file says what a restart would need.
+func (v *verifier) text() {
+	m := v.m
+	path := maildir.Join(m.place.Load().folder, maildir.InfoFile)
+	info, err := maildir.ReadInfo(m.a.fs, path)
+	switch {
+	case err != nil:
+		v.found(0, path, "%v: a rebuild now writes it again, a restart would lose the names of keywords and the special use", err)
+	case info.UIDValidity != m.validity || info.UIDBound < m.info.UIDBound:
+		v.found(0, path, "another program has put another text file here, with UIDVALIDITY %d instead of %d: a rebuild writes ours again", info.UIDValidity, m.validity)
+	}
 }
 
 // order checks the table against itself.
@@ -226,6 +240,9 @@ func (m *Mailbox) rebuild(ctx context.Context) error {
 	}
 	if err == nil {
 		err = m.refresh(ctx, true)
+	}
+	if err == nil {
+		err = m.writeInfo()
 	}
 	m.mu.Unlock()
 	if err != nil {

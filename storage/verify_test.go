@@ -35,6 +35,12 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 				return err
 			})
 		},
+		"text file \"facteur\" is damaged": func(t *testing.T, a *Account, m *Mailbox) error {
+			return os.Truncate(filepath.Join(a.path, maildir.InfoFile), 20)
+		},
+		"another text file": func(t *testing.T, a *Account, m *Mailbox) error {
+			return maildir.WriteInfo(a.fs, maildir.InfoFile, &maildir.Info{UIDValidity: 1, UIDBound: 1})
+		},
 		"are used up": func(t *testing.T, a *Account, m *Mailbox) error { m.info.UIDBound = 1; return nil },
 		"quota":       func(t *testing.T, a *Account, m *Mailbox) error { m.counted.Messages++; return nil },
 	} {
@@ -181,6 +187,9 @@ func TestRebuildChangesNothing(t *testing.T) {
 	a := newAccount(t)
 	fill(t, a)
 	before := state(t, a)
+	if err := os.Truncate(filepath.Join(a.path, maildir.InfoFile), 20); err != nil {
+		t.Fatal(err)
+	}
 	err := a.db.Load().Write(t.Context(), func(tx *sqlite.Tx) error {
 		if _, err := tx.Exec("DELETE FROM detail"); err != nil {
 			return err

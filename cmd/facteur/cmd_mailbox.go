@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -50,7 +51,15 @@ func (c *cli) mailboxRebuild() *cobra.Command {
 				if _, err := s.Rebuild(ctx, admin.Name{Name: a[0]}); err != nil {
 					return err
 				}
-				return c.done("rebuilt the index of %s", a[0])
+				list, err := s.Mailboxes(ctx, admin.Name{Name: a[0]})
+				if err != nil {
+					return err
+				}
+				messages := 0
+				for _, m := range list {
+					messages += int(m.Messages)
+				}
+				return c.done("the index of %s is made anew from its files: mailboxes %d, messages %d", a[0], len(list), messages)
 			})
 		},
 	}
@@ -71,8 +80,7 @@ func (c *cli) verify(use, short string, check cobra.PositionalArgs) *cobra.Comma
 				}
 				err = c.show(found, func(w io.Writer) { writeProblems(w, found) })
 				if err == nil && len(found) > 0 {
-					err = &exitError{exitProblems, fmt.Errorf("problems: %d. \"facteur mailbox rebuild ADDRESS\" makes an account's index anew from its files; "+
-						"a file that is gone or cut off comes back from a backup only", len(found))}
+					err = &exitError{exitProblems, errors.New(whatNext(found))}
 				}
 				return err
 			})
@@ -112,6 +120,31 @@ else in the data folder may be copied at any time by any tool: docs/operating.md
 			})
 		},
 	}
+}
+
+// whatNext says what can be done about the problems that verify found.
+func whatNext(found []admin.Problem) string {
+	var accounts []string
+	queued := false
+	for _, p := range found {
+		queued = queued || p.Account == ""
+		if p.Account != "" && !slices.Contains(accounts, p.Account) {
+			accounts = append(accounts, p.Account)
+		}
+	}
+	text := fmt.Sprintf("problems: %d. What to do:", len(found))
+	for _, a := range accounts {
+		text += fmt.Sprintf("\n  facteur mailbox rebuild %s", a)
+	}
+	if accounts != nil {
+		text += "\n    makes the index agree with the files, with the server running or not. A file that was changed becomes a new message;" +
+			"\n    what it was before, or a file that is gone, comes back from a backup only: put it into the folder new, under any name."
+	}
+	if queued {
+		text += "\n  facteur queue show ID" +
+			"\n    tells whose a message of the queue is. One without its text can't be sent any more: facteur queue drop ID forgets it."
+	}
+	return text
 }
 
 func (c *cli) explainCommand() *cobra.Command {

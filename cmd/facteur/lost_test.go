@@ -70,3 +70,10 @@ func TestLostAccounts(t *testing.T) {
 		t.Error("nobody is told of ben's mail, who has no account")
 	}
 }
+
+func TestVerifySaysWhatNext(t *testing.T) {
+	text := whatNext([]admin.Problem{{Account: "ann@example.org", What: "x"}, {Account: "ann@example.org", What: "y"}, {Message: "q1", What: "z"}})
+	if strings.Count(text, "facteur mailbox rebuild ann@example.org\n") != 1 || !strings.Contains(text, "facteur queue drop") {
+		t.Error(text)
+	}
+}
