@@ -52,9 +52,9 @@ func (m *Mailbox) verify(ctx context.Context) ([]Problem, error) {
 			v.found(0, indexFile, "%v; the mailbox's next use makes its part of the index again from the files", err)
 			return v.problems, nil
 		}
-	}
-	if err := m.load(ctx); err != nil {
-		return nil, err
+		if err := m.ready(ctx); err != nil { // nobody has used it since the start
+			return nil, err
+		}
 	}
 	if err := v.files(); err != nil {
 		return nil, err
