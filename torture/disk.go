@@ -32,17 +32,30 @@ func (t *trial) mountDisk(ctx context.Context, mib int64) error {
 	if err := command(ctx, "mkfs.ext4", "-q", "-F", "-m", "0", image); err != nil {
 		return fmt.Errorf("%w: %w", errSkip, err)
 	}
-	if err := t.mount(ctx); err != nil { // a container's root may not
+	if err := command(ctx, "mount", "-o", "loop,errors=remount-ro", image, t.dir); err != nil { // a container's root may not
 		return fmt.Errorf("%w: %w", errSkip, err)
 	}
 	return nil
 }
 
-func (t *trial) mount(ctx context.Context) error {
-	return t.mountWith(ctx, "errors=remount-ro")
-}
-
-func (t *trial) mountWith(ctx context.Context, options string) error {
+// remount takes a dead disk away and puts a copy of it in: whoever has made a mount namespace meanwhile holds the
+// dead one in it, and a second mount of the same file would be that one.
+func (t *trial) remount(ctx context.Context, options string) error {
+	if err := syscall.Unmount(t.dir, 0); err != nil {
+		return fmt.Errorf("unmount: %w", err)
+	}
+	if err := command(ctx, "cp", "--sparse=always", t.dir+".ext4", t.dir+".copy"); err != nil {
+		return err
+	}
+	if err := os.Rename(t.dir+".copy", t.dir+".ext4"); err != nil {
+		return err
+	}
+	if err := command(ctx, "e2fsck", "-p", "-f", t.dir+".ext4"); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 1 { // 1: errors, and now there are none
+			return err
+		}
+	}
 	return command(ctx, "mount", "-o", "loop,"+options, t.dir+".ext4", t.dir)
 }
 
@@ -236,16 +249,7 @@ func readOnlyDisk(ctx context.Context, t *trial) error {
 		return err
 	}
 	_ = t.stop() // it can't write what it would like to, and says so
-	if err := syscall.Unmount(t.dir, 0); err != nil {
-		return err
-	}
-	if err := command(ctx, "e2fsck", "-p", "-f", t.dir+".ext4"); err != nil {
-		var exit *exec.ExitError
-		if !errors.As(err, &exit) || exit.ExitCode() != 1 { // 1: errors, and now there are none
-			return err
-		}
-	}
-	if err := t.mount(ctx); err != nil {
+	if err := t.remount(ctx, "errors=remount-ro"); err != nil {
 		return err
 	}
 	if err := t.start(ctx); err != nil {
