@@ -27,6 +27,9 @@
 // and BenchmarkSend in mta/simulate): 11,000 Adds and 7,000 deliveries a second, against
 // 3,100 and 1,800 with a file for each.
 //
+// 100,000 waiting messages for 2,000 destinations (BenchmarkHundredThousand): Open takes 1 ms, the first look 18 ms,
+// a page of 1,000 of the list 3 ms, and the heap holds 11 MiB.
+//
 // RFC 5321 4.5.4.1 (retries), 3461, 3464, 6522, 6533 (DSN), 3463 (status codes),
 // 3834 (Auto-Submitted), 4865 (FUTURERELEASE).
 //
