@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"text/tabwriter"
 
@@ -211,6 +212,9 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 // show prints v as JSON, or as human writes it; columns are separated by tabs.
 func (c *cli) show(v any, human func(w io.Writer)) error {
 	if c.json {
+		if list := reflect.ValueOf(v); list.Kind() == reflect.Slice && list.IsNil() {
+			v = []any{} // not null: programs go through it
+		}
 		e := json.NewEncoder(c.out)
 		e.SetIndent("", "  ")
 		e.SetEscapeHTML(false)
@@ -291,4 +295,25 @@ func (c *cli) withService(cmd *cobra.Command, f func(ctx context.Context, s admi
 		return err
 	}
 	return errors.Join(f(ctx, open.service(cfg)), open.close())
+}
+
+// ask puts a question to the service and shows its answer: as JSON, or in human's words.
+func ask[Q, A any](c *cli, cmd *cobra.Command, method func(admin.Service, context.Context, Q) (A, error), question Q, human func(io.Writer, A)) error {
+	return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+		answer, err := method(s, ctx, question)
+		if err != nil {
+			return err
+		}
+		return c.show(answer, func(w io.Writer) { human(w, answer) })
+	})
+}
+
+// change has the service change something, and says what was done.
+func change[Q any](c *cli, cmd *cobra.Command, method func(admin.Service, context.Context, Q) (admin.None, error), what Q, format string, args ...any) error {
+	return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
+		if _, err := method(s, ctx, what); err != nil {
+			return err
+		}
+		return c.done(format, args...)
+	})
 }

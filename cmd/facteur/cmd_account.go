@@ -15,28 +15,25 @@ import (
 
 func (c *cli) accountCommand() *cobra.Command {
 	return parent("account", "Add, change and remove accounts",
-		c.accountAdd(), c.accountList(), c.accountShow(), c.accountPassword(),
+		c.accountSecret("add ADDRESS", "Add an account; its password is generated unless given", "added", admin.Service.AddAccount),
+		c.accountList(), c.accountShow(),
+		c.accountSecret("password ADDRESS", "Set a new password and end the account's sessions", "new password for", admin.Service.SetPassword),
 		c.accountSwitch("disable", "Refuse logins and mail of an account, keep its mail", true),
 		c.accountSwitch("enable", "Undo disable", false),
 		c.accountRemove(), c.accountQuota())
 }
 
-func (c *cli) accountAdd() *cobra.Command {
+// accountSecret is a verb that gives an account its password.
+func (c *cli) accountSecret(use, short, done string, method func(admin.Service, context.Context, admin.NewAccount) (admin.Secret, error)) *cobra.Command {
 	var stdin bool
 	cmd := &cobra.Command{
-		Use: "add ADDRESS", Short: "Add an account; its password is generated unless given", Args: args(cobra.ExactArgs(1)),
+		Use: use, Short: short, Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			password, err := c.password(stdin)
 			if err != nil {
 				return err
 			}
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				secret, err := s.AddAccount(ctx, admin.NewAccount{Name: a[0], Password: password})
-				if err != nil {
-					return err
-				}
-				return c.showSecret("added", secret)
-			})
+			return ask(c, cmd, method, admin.NewAccount{Name: a[0], Password: password}, secretWriter(done))
 		},
 	}
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input, one line")
@@ -60,30 +57,25 @@ func (c *cli) password(stdin bool) (string, error) {
 	return line, nil
 }
 
-func (c *cli) showSecret(what string, s admin.Secret) error {
-	return c.show(s, func(w io.Writer) {
-		fmt.Fprintf(w, "%s %s\n", what, s.Name)
+// secretWriter says what was done, and shows a generated password.
+func secretWriter(done string) func(io.Writer, admin.Secret) {
+	return func(w io.Writer, s admin.Secret) {
+		fmt.Fprintf(w, "%s %s\n", done, s.Name)
 		if s.Password != "" {
 			fmt.Fprintf(w, "password, shown this once: %s\n", s.Password)
 		}
-	})
+	}
 }
 
 func (c *cli) accountList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List accounts", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.Accounts(ctx, admin.None{})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.Accounts, admin.None{}, func(w io.Writer, list []admin.Account) {
+				fmt.Fprintln(w, "ACCOUNT\tMESSAGES\tSIZE\tQUOTA\tSTATE")
+				for _, a := range list {
+					fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", a.Name, a.Messages, humanSize(a.Bytes), humanQuota(a), state(a.Disabled))
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "ACCOUNT\tMESSAGES\tSIZE\tQUOTA\tSTATE")
-					for _, a := range list {
-						fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", a.Name, a.Messages, humanSize(a.Bytes), humanQuota(a), state(a.Disabled))
-					}
-				})
 			})
 		},
 	}
@@ -93,15 +85,9 @@ func (c *cli) accountShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ADDRESS", Short: "Show one account", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				account, err := s.Account(ctx, admin.Name{Name: a[0]})
-				if err != nil {
-					return err
-				}
-				return c.show(account, func(w io.Writer) {
-					fmt.Fprintf(w, "account\t%s\nstate\t%s\ncreated\t%s\nmessages\t%d\nsize\t%s\nquota\t%s\nsends a day\t%s\nmail\t%s\n",
-						account.Name, state(account.Disabled), stamp(account.Created), account.Messages, humanSize(account.Bytes), humanQuota(account), humanSends(account), account.Path)
-				})
+			return ask(c, cmd, admin.Service.Account, admin.Name{Name: a[0]}, func(w io.Writer, account admin.Account) {
+				fmt.Fprintf(w, "account\t%s\nstate\t%s\ncreated\t%s\nmessages\t%d\nsize\t%s\nquota\t%s\nsends a day\t%s\nmail\t%s\n",
+					account.Name, state(account.Disabled), stamp(account.Created), account.Messages, humanSize(account.Bytes), humanQuota(account), humanSends(account), account.Path)
 			})
 		},
 	}
@@ -114,38 +100,11 @@ func humanSends(a admin.Account) string {
 	return fmt.Sprint(a.SendPerDay, " messages")
 }
 
-func (c *cli) accountPassword() *cobra.Command {
-	var stdin bool
-	cmd := &cobra.Command{
-		Use: "password ADDRESS", Short: "Set a new password and end the account's sessions", Args: args(cobra.ExactArgs(1)),
-		RunE: func(cmd *cobra.Command, a []string) error {
-			password, err := c.password(stdin)
-			if err != nil {
-				return err
-			}
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				secret, err := s.SetPassword(ctx, admin.NewAccount{Name: a[0], Password: password})
-				if err != nil {
-					return err
-				}
-				return c.showSecret("new password for", secret)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input, one line")
-	return cmd
-}
-
 func (c *cli) accountSwitch(use, short string, off bool) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " ADDRESS", Short: short, Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.DisableAccount(ctx, admin.Switch{Name: a[0], Off: off}); err != nil {
-					return err
-				}
-				return c.done("%sd %s", use, a[0])
-			})
+			return change(c, cmd, admin.Service.DisableAccount, admin.Switch{Name: a[0], Off: off}, "%sd %s", use, a[0])
 		},
 	}
 }
@@ -158,12 +117,7 @@ func (c *cli) accountRemove() *cobra.Command {
 			if !yes {
 				return usage("this deletes all mail of %s for good; say --yes", a[0])
 			}
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.RemoveAccount(ctx, admin.Name{Name: a[0]}); err != nil {
-					return err
-				}
-				return c.done("removed %s", a[0])
-			})
+			return change(c, cmd, admin.Service.RemoveAccount, admin.Name{Name: a[0]}, "removed %s", a[0])
 		},
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "really")
@@ -187,12 +141,7 @@ func (c *cli) accountQuota() *cobra.Command {
 			if q.Bytes < 0 && q.Messages < 0 && q.SendPerDay < 0 {
 				return usage("give --bytes, --messages or --send-per-day")
 			}
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.SetQuota(ctx, q); err != nil {
-					return err
-				}
-				return c.done("quota of %s changed", a[0])
-			})
+			return change(c, cmd, admin.Service.SetQuota, q, "quota of %s changed", a[0])
 		},
 	}
 	cmd.Flags().StringVar(&bytes, "bytes", "", "`size` such as 10GB; 0: no limit")
@@ -219,13 +168,7 @@ func (c *cli) appPasswordAdd() *cobra.Command {
 				}
 				p.Expires = time.Now().Add(time.Duration(d))
 			}
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				secret, err := s.AddAppPassword(ctx, p)
-				if err != nil {
-					return err
-				}
-				return c.showSecret(fmt.Sprintf("app password %q for", a[1]), secret)
-			})
+			return ask(c, cmd, admin.Service.AddAppPassword, p, secretWriter(fmt.Sprintf("app password %q for", a[1])))
 		},
 	}
 	cmd.Flags().StringSliceVar(&services, "service", nil, "only for these `services`: imap, smtp, pop3, sieve")
@@ -237,21 +180,15 @@ func (c *cli) appPasswordList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list ADDRESS", Short: "List an account's app passwords", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.AppPasswords(ctx, admin.Name{Name: a[0]})
-				if err != nil {
-					return err
-				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "NAME\tSERVICES\tCREATED\tEXPIRES\tLAST USED\tFROM")
-					for _, p := range list {
-						services := strings.Join(p.Services, ",")
-						if services == "" {
-							services = "all"
-						}
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, services, stamp(p.Created), stamp(p.Expires), stamp(p.LastUsed), p.LastFrom)
+			return ask(c, cmd, admin.Service.AppPasswords, admin.Name{Name: a[0]}, func(w io.Writer, list []admin.AppPassword) {
+				fmt.Fprintln(w, "NAME\tSERVICES\tCREATED\tEXPIRES\tLAST USED\tFROM")
+				for _, p := range list {
+					services := strings.Join(p.Services, ",")
+					if services == "" {
+						services = "all"
 					}
-				})
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, services, stamp(p.Created), stamp(p.Expires), stamp(p.LastUsed), p.LastFrom)
+				}
 			})
 		},
 	}
@@ -261,12 +198,7 @@ func (c *cli) appPasswordRevoke() *cobra.Command {
 	return &cobra.Command{
 		Use: "revoke ADDRESS NAME", Short: "Revoke an app password and end its sessions", Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.RevokeAppPassword(ctx, admin.AppPassword{Account: a[0], Name: a[1]}); err != nil {
-					return err
-				}
-				return c.done("revoked app password %q of %s", a[1], a[0])
-			})
+			return change(c, cmd, admin.Service.RevokeAppPassword, admin.AppPassword{Account: a[0], Name: a[1]}, "revoked app password %q of %s", a[1], a[0])
 		},
 	}
 }

@@ -21,13 +21,7 @@ func (c *cli) dkimAdd() *cobra.Command {
 		Use: "add DOMAIN", Short: "Make keys: RSA-2048 and Ed25519 unless one is named", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			k.Domain = a[0]
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				keys, err := s.AddKey(ctx, k)
-				if err != nil {
-					return err
-				}
-				return c.showKeyRecords(keys)
-			})
+			return ask(c, cmd, admin.Service.AddKey, k, writeKeyRecords)
 		},
 	}
 	cmd.Flags().StringVar(&k.Selector, "selector", "", "`name` of the key in DNS (default: from the date)")
@@ -39,17 +33,11 @@ func (c *cli) dkimList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list [DOMAIN]", Short: "List keys", Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				keys, err := s.Keys(ctx, admin.Name{Name: first(a)})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.Keys, admin.Name{Name: first(a)}, func(w io.Writer, keys []admin.Key) {
+				fmt.Fprintln(w, "DOMAIN\tSELECTOR\tALGORITHM\tSTATE\tSINCE")
+				for _, k := range keys {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.Domain, k.Selector, k.Algorithm, k.State, stamp(k.Since))
 				}
-				return c.show(keys, func(w io.Writer) {
-					fmt.Fprintln(w, "DOMAIN\tSELECTOR\tALGORITHM\tSTATE\tSINCE")
-					for _, k := range keys {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.Domain, k.Selector, k.Algorithm, k.State, stamp(k.Since))
-					}
-				})
 			})
 		},
 	}
@@ -62,16 +50,9 @@ func (c *cli) dkimRotate() *cobra.Command {
 has them, signs with the new keys; the old records stay for a week, since mail
 that they signed is still on its way.`,
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				keys, err := s.RotateKeys(ctx, admin.Name{Name: a[0]})
-				if err != nil {
-					return err
-				}
-				if err := c.showKeyRecords(keys); err != nil || c.json {
-					return err
-				}
-				fmt.Fprintln(c.out, rotationHint(keys))
-				return nil
+			return ask(c, cmd, admin.Service.RotateKeys, admin.Name{Name: a[0]}, func(w io.Writer, keys []admin.Key) {
+				writeKeyRecords(w, keys)
+				fmt.Fprintln(w, rotationHint(keys))
 			})
 		},
 	}
@@ -89,12 +70,7 @@ func (c *cli) dkimRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove DOMAIN SELECTOR", Short: "Remove a key", Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.RemoveKey(ctx, admin.Key{Domain: a[0], Selector: a[1]}); err != nil {
-					return err
-				}
-				return c.done("removed key %s of %s", a[1], a[0])
-			})
+			return change(c, cmd, admin.Service.RemoveKey, admin.Key{Domain: a[0], Selector: a[1]}, "removed key %s of %s", a[1], a[0])
 		},
 	}
 }
@@ -117,19 +93,18 @@ func (c *cli) dkimRecord() *cobra.Command {
 				if wanted == nil {
 					return fmt.Errorf("DKIM key of %s: %w", a[0], admin.ErrNotFound)
 				}
-				return c.showKeyRecords(wanted)
+				return c.show(wanted, func(w io.Writer) { writeKeyRecords(w, wanted) })
 			})
 		},
 	}
 }
 
-func (c *cli) showKeyRecords(keys []admin.Key) error {
-	return c.show(keys, func(w io.Writer) {
-		for _, k := range keys {
-			r := admin.KeyRecord(k)
-			fmt.Fprintf(w, "; %s\n%s IN %s %s\n", r.Why, r.Name, r.Type, r.Data)
-		}
-	})
+func writeKeyRecords(w io.Writer, keys []admin.Key) {
+	var records []admin.Record
+	for _, k := range keys {
+		records = append(records, admin.KeyRecord(k))
+	}
+	writeZone(w, records)
 }
 
 // first is the only argument, or none.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -26,12 +25,7 @@ func (c *cli) domainAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "add DOMAIN", Short: "Host a domain", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.AddDomain(ctx, admin.Domain{Name: a[0], CatchAll: catchAll}); err != nil {
-					return err
-				}
-				return c.done("added %s; next: facteur dkim add %s, facteur domain records %s%s", a[0], a[0], a[0], c.certificateNames(a[0]))
-			})
+			return change(c, cmd, admin.Service.AddDomain, admin.Domain{Name: a[0], CatchAll: catchAll}, "added %s; next: facteur dkim add %s, facteur domain records %s%s", a[0], a[0], a[0], c.certificateNames(a[0]))
 		},
 	}
 	cmd.Flags().StringVar(&catchAll, "catch-all", "", "`address` that takes mail for unknown users")
@@ -72,12 +66,7 @@ func (c *cli) domainSwitch(use, short string, off bool) *cobra.Command {
 	return &cobra.Command{
 		Use: use + " DOMAIN", Short: short, Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.DisableDomain(ctx, admin.Switch{Name: a[0], Off: off}); err != nil {
-					return err
-				}
-				return c.done("%sd %s", use, a[0])
-			})
+			return change(c, cmd, admin.Service.DisableDomain, admin.Switch{Name: a[0], Off: off}, "%sd %s", use, a[0])
 		},
 	}
 }
@@ -86,17 +75,11 @@ func (c *cli) domainList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List hosted domains", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.Domains(ctx, admin.None{})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.Domains, admin.None{}, func(w io.Writer, list []admin.Domain) {
+				fmt.Fprintln(w, "DOMAIN\tCATCH-ALL\tSTATE")
+				for _, d := range list {
+					fmt.Fprintf(w, "%s\t%s\t%s\n", d.Name, d.CatchAll, state(d.Disabled))
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "DOMAIN\tCATCH-ALL\tSTATE")
-					for _, d := range list {
-						fmt.Fprintf(w, "%s\t%s\t%s\n", d.Name, d.CatchAll, state(d.Disabled))
-					}
-				})
 			})
 		},
 	}
@@ -106,12 +89,7 @@ func (c *cli) domainRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove DOMAIN", Short: "Stop hosting a domain that has no accounts and aliases", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.RemoveDomain(ctx, admin.Name{Name: a[0]}); err != nil {
-					return err
-				}
-				return c.done("removed %s", a[0])
-			})
+			return change(c, cmd, admin.Service.RemoveDomain, admin.Name{Name: a[0]}, "removed %s", a[0])
 		},
 	}
 }
@@ -120,13 +98,7 @@ func (c *cli) domainRecords() *cobra.Command {
 	return &cobra.Command{
 		Use: "records DOMAIN", Short: "Print the DNS zone to publish", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				records, err := s.DomainRecords(ctx, admin.Name{Name: a[0]})
-				if err != nil {
-					return err
-				}
-				return c.show(records, func(w io.Writer) { writeZone(w, records) })
-			})
+			return ask(c, cmd, admin.Service.DomainRecords, admin.Name{Name: a[0]}, func(w io.Writer, records []admin.Record) { writeZone(w, records) })
 		},
 	}
 }
@@ -155,12 +127,7 @@ func (c *cli) aliasAdd() *cobra.Command {
 	return &cobra.Command{
 		Use: "add ADDRESS TARGET...", Short: "Send mail for an address on to others, here or elsewhere", Args: args(cobra.MinimumNArgs(2)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.AddAlias(ctx, admin.Alias{Address: a[0], Targets: a[1:]}); err != nil {
-					return err
-				}
-				return c.done("%s leads to %s", a[0], strings.Join(a[1:], ", "))
-			})
+			return change(c, cmd, admin.Service.AddAlias, admin.Alias{Address: a[0], Targets: a[1:]}, "%s leads to %s", a[0], strings.Join(a[1:], ", "))
 		},
 	}
 }
@@ -169,17 +136,11 @@ func (c *cli) aliasList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List aliases", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.Aliases(ctx, admin.None{})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.Aliases, admin.None{}, func(w io.Writer, list []admin.Alias) {
+				fmt.Fprintln(w, "ADDRESS\tLEADS TO")
+				for _, a := range list {
+					fmt.Fprintf(w, "%s\t%s\n", a.Address, strings.Join(a.Targets, ", "))
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "ADDRESS\tLEADS TO")
-					for _, a := range list {
-						fmt.Fprintf(w, "%s\t%s\n", a.Address, strings.Join(a.Targets, ", "))
-					}
-				})
 			})
 		},
 	}
@@ -189,12 +150,7 @@ func (c *cli) aliasRemove() *cobra.Command {
 	return &cobra.Command{
 		Use: "remove ADDRESS", Short: "Remove an alias", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				if _, err := s.RemoveAlias(ctx, admin.Name{Name: a[0]}); err != nil {
-					return err
-				}
-				return c.done("removed alias %s", a[0])
-			})
+			return change(c, cmd, admin.Service.RemoveAlias, admin.Name{Name: a[0]}, "removed alias %s", a[0])
 		},
 	}
 }

@@ -27,17 +27,11 @@ func (c *cli) mailboxList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list ADDRESS", Short: "List an account's mailboxes", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.Mailboxes(ctx, admin.Name{Name: a[0]})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.Mailboxes, admin.Name{Name: a[0]}, func(w io.Writer, list []admin.Mailbox) {
+				fmt.Fprintln(w, "MAILBOX\tMESSAGES\tUNSEEN\tSIZE\tUIDVALIDITY\tUIDNEXT\tUSE")
+				for _, m := range list {
+					fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%d\t%s\n", m.Name, m.Messages, m.Unseen, humanSize(m.Bytes), m.UIDValidity, m.UIDNext, m.SpecialUse)
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "MAILBOX\tMESSAGES\tUNSEEN\tSIZE\tUIDVALIDITY\tUIDNEXT\tUSE")
-					for _, m := range list {
-						fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%d\t%d\t%s\n", m.Name, m.Messages, m.Unseen, humanSize(m.Bytes), m.UIDValidity, m.UIDNext, m.SpecialUse)
-					}
-				})
 			})
 		},
 	}
@@ -111,12 +105,8 @@ func (c *cli) backupCommand() *cobra.Command {
 		Long: `Writes DATA/backup/server.db, a consistent copy of the accounts, domains, aliases and password hashes. Everything
 else in the data folder may be copied at any time by any tool: docs/operating.md has the commands.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				written, err := s.Backup(ctx, admin.None{})
-				if err != nil {
-					return err
-				}
-				return c.show(written, func(w io.Writer) { fmt.Fprintf(w, "wrote %s; now copy the data folder\n", written.Path) })
+			return ask(c, cmd, admin.Service.Backup, admin.None{}, func(w io.Writer, written admin.Copy) {
+				fmt.Fprintf(w, "wrote %s; now copy the data folder\n", written.Path)
 			})
 		},
 	}
@@ -152,13 +142,7 @@ func (c *cli) explainCommand() *cobra.Command {
 		Use: "explain MESSAGE-ID", Short: "Tell what became of a message, in or out", Args: args(cobra.ExactArgs(1)),
 		Long: "MESSAGE-ID is the id of our log, of Received or of the queue, or the message's own Message-ID field.",
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				events, err := s.Explain(ctx, admin.Name{Name: a[0]})
-				if err != nil {
-					return err
-				}
-				return c.show(events, func(w io.Writer) { writeTimeline(w, events) })
-			})
+			return ask(c, cmd, admin.Service.Explain, admin.Name{Name: a[0]}, func(w io.Writer, events []admin.Event) { writeTimeline(w, events) })
 		},
 	}
 }
@@ -199,17 +183,11 @@ func (c *cli) tlsCommand() *cobra.Command {
 	return parent("tls", "Certificates, and TLS with other servers", c.tlsPeers(), &cobra.Command{
 		Use: "status", Short: "List the certificates the server shows", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.Certificates(ctx, admin.None{})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.Certificates, admin.None{}, func(w io.Writer, list []admin.Certificate) {
+				fmt.Fprintln(w, "HOSTS\tSOURCE\tISSUER\tUNTIL\tPROBLEM")
+				for _, i := range list {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", strings.Join(i.Hosts, ","), i.Source, i.Issuer, i.NotAfter, i.Problem)
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "HOSTS\tSOURCE\tISSUER\tUNTIL\tPROBLEM")
-					for _, i := range list {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", strings.Join(i.Hosts, ","), i.Source, i.Issuer, i.NotAfter, i.Problem)
-					}
-				})
 			})
 		},
 	})
@@ -219,17 +197,11 @@ func (c *cli) tlsPeers() *cobra.Command {
 	return &cobra.Command{
 		Use: "peers", Short: "List the servers we sent to, and what TLS with each came to the last time", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.Peers(ctx, admin.None{})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.Peers, admin.None{}, func(w io.Writer, list []admin.Peer) {
+				fmt.Fprintln(w, "HOST\tAT\tTLS\tDEMANDED BY\tFAULT")
+				for _, p := range list {
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Host, stamp(p.At), cmp.Or(p.TLS, "in the clear"), p.Policy, p.Fault)
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "HOST\tAT\tTLS\tDEMANDED BY\tFAULT")
-					for _, p := range list {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", p.Host, stamp(p.At), cmp.Or(p.TLS, "in the clear"), p.Policy, p.Fault)
-					}
-				})
 			})
 		},
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -30,17 +29,11 @@ func (c *cli) queueList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List messages, the oldest first", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.QueueList(ctx, f)
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.QueueList, f, func(w io.Writer, list []admin.QueueItem) {
+				fmt.Fprintln(w, "ID\tARRIVED\tSIZE\tFROM\tTO\tTRIES\tNEXT\tLAST ANSWER")
+				for _, m := range list {
+					fmt.Fprintf(w, "%s\t%s\t%s\t<%s>\t%s\t%d\t%s\t%s\n", m.ID, stamp(m.Arrived), humanSize(m.Size), m.From, strings.Join(m.Recipients, ","), m.Attempts, nextTry(m), m.Last)
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "ID\tARRIVED\tSIZE\tFROM\tTO\tTRIES\tNEXT\tLAST ANSWER")
-					for _, m := range list {
-						fmt.Fprintf(w, "%s\t%s\t%s\t<%s>\t%s\t%d\t%s\t%s\n", m.ID, stamp(m.Arrived), humanSize(m.Size), m.From, strings.Join(m.Recipients, ","), m.Attempts, nextTry(m), m.Last)
-					}
-				})
 			})
 		},
 	}
@@ -53,17 +46,11 @@ func (c *cli) queueDestinations() *cobra.Command {
 	return &cobra.Command{
 		Use: "destinations", Short: "List where mail has gone lately, and who is left alone for now", Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				list, err := s.QueueDestinations(ctx, admin.None{})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.QueueDestinations, admin.None{}, func(w io.Writer, list []admin.Destination) {
+				fmt.Fprintln(w, "DESTINATION\tUNDER WAY\tAT MOST\tLEFT ALONE UNTIL\tWHY")
+				for _, d := range list {
+					fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", d.Dest, d.Active, d.Limit, stamp(d.Until), d.Down)
 				}
-				return c.show(list, func(w io.Writer) {
-					fmt.Fprintln(w, "DESTINATION\tUNDER WAY\tAT MOST\tLEFT ALONE UNTIL\tWHY")
-					for _, d := range list {
-						fmt.Fprintf(w, "%s\t%d\t%d\t%s\t%s\n", d.Dest, d.Active, d.Limit, stamp(d.Until), d.Down)
-					}
-				})
 			})
 		},
 	}
@@ -80,25 +67,19 @@ func (c *cli) queueShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show ID", Short: "Show one message", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				m, err := s.QueueShow(ctx, admin.Name{Name: a[0]})
-				if err != nil {
-					return err
+			return ask(c, cmd, admin.Service.QueueShow, admin.Name{Name: a[0]}, func(w io.Writer, m admin.QueueMessage) {
+				fmt.Fprintf(w, "id\t%s\nfrom\t<%s>\nsize\t%s\narrived\t%s\ndone\t%s\n", m.ID, m.From, humanSize(m.Size), stamp(m.Arrived), stamp(m.Done))
+				for _, i := range m.Open {
+					fmt.Fprintf(w, "to\t%s\n  by\t%s\n  tries\t%d\n  next\t%s\n  last answer\t%s\n", strings.Join(i.Recipients, ", "), i.Dest, i.Attempts, nextTry(i), i.Last)
 				}
-				return c.show(m, func(w io.Writer) {
-					fmt.Fprintf(w, "id\t%s\nfrom\t<%s>\nsize\t%s\narrived\t%s\ndone\t%s\n", m.ID, m.From, humanSize(m.Size), stamp(m.Arrived), stamp(m.Done))
-					for _, i := range m.Open {
-						fmt.Fprintf(w, "to\t%s\n  by\t%s\n  tries\t%d\n  next\t%s\n  last answer\t%s\n", strings.Join(i.Recipients, ", "), i.Dest, i.Attempts, nextTry(i), i.Last)
+				for _, e := range m.Events {
+					if e.Did != "" {
+						fmt.Fprintf(w, "%s\t%s\n", stamp(e.At), e.Did)
 					}
-					for _, e := range m.Events {
-						if e.Did != "" {
-							fmt.Fprintf(w, "%s\t%s\n", stamp(e.At), e.Did)
-						}
-						for _, f := range e.Fates {
-							fmt.Fprintf(w, "%s\t%s %s %s\n", stamp(e.At), f.To, f.Action, f.Reply)
-						}
+					for _, f := range e.Fates {
+						fmt.Fprintf(w, "%s\t%s %s %s\n", stamp(e.At), f.To, f.Action, f.Reply)
 					}
-				})
+				}
 			})
 		},
 	}
@@ -117,13 +98,7 @@ func (c *cli) queueChange(do, short string) *cobra.Command {
 			if len(a) == 0 && order.Filter == (admin.QueueFilter{}) && !all {
 				return usage("name messages, or give --from, --to or --all")
 			}
-			return c.withService(cmd, func(ctx context.Context, s admin.Service) error {
-				n, err := s.QueueChange(ctx, order)
-				if err != nil {
-					return err
-				}
-				return c.show(n, func(w io.Writer) { fmt.Fprintf(w, "%s: %d messages\n", do, n.Changed) })
-			})
+			return ask(c, cmd, admin.Service.QueueChange, order, func(w io.Writer, n admin.Count) { fmt.Fprintf(w, "%s: %d messages\n", do, n.Changed) })
 		},
 	}
 	filterFlags(cmd, &order.Filter)

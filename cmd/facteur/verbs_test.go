@@ -144,6 +144,15 @@ func TestQuickstartMakesAllThatServeNeeds(t *testing.T) {
 	}
 }
 
+func TestAnEmptyListIsAListInJSON(t *testing.T) {
+	data := t.TempDir()
+	for _, verb := range []string{"account list", "domain list", "alias list", "dkim list", "queue list", "verify"} {
+		if out := facteur(t, exitOK, append([]string{"--json", "--data", data}, strings.Fields(verb)...)...); out != "[]\n" {
+			t.Errorf("%s: %s", verb, out)
+		}
+	}
+}
+
 // What "backup" wrote is enough to have the accounts again, and a second backup replaces the first.
 func TestBackupBringsTheAccountsBack(t *testing.T) {
 	data, again := t.TempDir(), t.TempDir()
