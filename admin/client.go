@@ -70,6 +70,9 @@ func (c *Client) RotateKeys(ctx context.Context, q Name) ([]Key, error) {
 func (c *Client) RemoveKey(ctx context.Context, q Key) (None, error) {
 	return ask[None](ctx, c, "RemoveKey", q)
 }
+func (c *Client) SignSample(ctx context.Context, q Name) (Sample, error) {
+	return ask[Sample](ctx, c, "SignSample", q)
+}
 func (c *Client) QueueList(ctx context.Context, q QueueFilter) ([]QueueItem, error) {
 	return ask[[]QueueItem](ctx, c, "QueueList", q)
 }

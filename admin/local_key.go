@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"slices"
@@ -84,4 +85,19 @@ func (l *Local) RemoveKey(_ context.Context, q Key) (None, error) {
 		return None{}, err
 	}
 	return None{}, l.Keyring.Remove(domain, q.Selector)
+}
+
+// SignSample implements Service. The text is always the same, so that nobody can have words of his own signed.
+func (l *Local) SignSample(_ context.Context, q Name) (Sample, error) {
+	domain, err := l.hostedDomain(q.Name)
+	if err != nil {
+		return Sample{}, err
+	}
+	header := fmt.Appendf(nil, "From: <postmaster@%s>\r\nSubject: A sample to check the signatures of\r\n\r\n", domain)
+	body := []byte("Nobody has sent this message.\r\n")
+	signatures, err := l.Keyring.Sign(domain, header, bytes.NewReader(body))
+	if err != nil || len(signatures) == 0 {
+		return Sample{}, err
+	}
+	return Sample{slices.Concat(signatures, header, body)}, nil
 }

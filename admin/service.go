@@ -36,6 +36,7 @@ type Service interface {
 	AddKey(context.Context, NewKey) ([]Key, error)
 	RotateKeys(context.Context, Name) ([]Key, error)
 	RemoveKey(context.Context, Key) (None, error)
+	SignSample(context.Context, Name) (Sample, error)
 
 	QueueList(context.Context, QueueFilter) ([]QueueItem, error)
 	QueueDestinations(context.Context, None) ([]Destination, error)
@@ -144,6 +145,11 @@ type Key struct {
 	State     string    `json:"state"` // "waiting" for its record in DNS, "active", "retired"
 	Since     time.Time `json:"since,omitzero"`
 	Record    string    `json:"record,omitempty"`
+}
+
+// Sample is a small message from a domain of ours, signed by each of its active keys, for others to check.
+type Sample struct {
+	Message []byte `json:"message"` // empty: no key signs
 }
 
 // NewKey asks for a key; an empty algorithm makes RSA-2048 and Ed25519, an empty selector

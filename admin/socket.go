@@ -109,6 +109,7 @@ func methods(s Service) map[string]method {
 		"AddKey":            typed(s.AddKey),
 		"RotateKeys":        typed(s.RotateKeys),
 		"RemoveKey":         typed(s.RemoveKey),
+		"SignSample":        typed(s.SignSample),
 		"QueueList":         typed(s.QueueList),
 		"QueueDestinations": typed(s.QueueDestinations),
 		"QueueShow":         typed(s.QueueShow),

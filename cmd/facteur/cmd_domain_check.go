@@ -20,6 +20,8 @@ type published struct {
 	State publishedState `json:"state"`
 	Found []string       `json:"found,omitempty"`
 	Error string         `json:"error,omitempty"`
+	// What another program makes of the record: "pass", or "fail: " and why. Only of signing keys and DMARC.
+	Reader string `json:"reader,omitempty"`
 }
 
 type publishedState string
@@ -29,6 +31,7 @@ const (
 	recordOwn     publishedState = "own" // another policy than we propose, as its owner may choose
 	recordMissing publishedState = "missing"
 	recordDiffers publishedState = "differs"
+	recordBroken  publishedState = "broken"  // another program can't use it, whatever it looks like
 	recordUnknown publishedState = "unknown" // DNS gave no answer
 )
 
@@ -37,11 +40,16 @@ func (c *cli) domainCheck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "check DOMAIN", Short: "Compare DNS with the records that the domain needs", Args: args(cobra.ExactArgs(1)),
 		Long: `Looks each record of "facteur domain records" up, and the reverse names of the server's addresses.
-"own" is a policy for SPF, DMARC or TLS reports that differs from the proposed one, which is no problem.`,
+"own" is a policy for SPF, DMARC or TLS reports, or a key's record, that is written in other words than the proposed
+one and does its work, which is no problem. DMARC records and the keys that sign are also tried with another program's
+code: it reads the policy, and checks a sample that the server signs. "broken" is what it can't use.`,
 		RunE: func(cmd *cobra.Command, a []string) error {
 			var records []admin.Record
+			var sample admin.Sample
 			err := c.withService(cmd, func(ctx context.Context, s admin.Service) (err error) {
-				records, err = s.DomainRecords(ctx, admin.Name{Name: a[0]})
+				if records, err = s.DomainRecords(ctx, admin.Name{Name: a[0]}); err == nil {
+					sample, err = s.SignSample(ctx, admin.Name{Name: a[0]})
+				}
 				return err
 			})
 			if err != nil {
@@ -52,6 +60,9 @@ func (c *cli) domainCheck() *cobra.Command {
 				return err
 			}
 			list := comparePublished(cmd.Context(), r, records)
+			if err := readByAnother(cmd.Context(), r, list, sample); err != nil {
+				return err
+			}
 			err = c.show(list, func(w io.Writer) { writePublished(w, list) })
 			bad := slices.DeleteFunc(list, func(p published) bool { return p.State == recordOK || p.State == recordOwn })
 			if err == nil && len(bad) > 0 {
@@ -218,6 +229,11 @@ func writePublished(w io.Writer, list []published) {
 			particulars = p.Found[0]
 		case p.State == recordOK && p.Type != "TXT":
 			particulars = strings.Join(p.Found, ", ")
+		case p.State == recordBroken:
+			particulars = p.Found[0]
+		}
+		if p.Reader != "" {
+			particulars = strings.TrimPrefix(particulars+"; another program's check: "+p.Reader, "; ")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.State, p.Type, p.Name, particulars)
 	}
