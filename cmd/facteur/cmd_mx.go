@@ -15,7 +15,7 @@ import (
 	"facteur/storage/message"
 )
 
-// mxReport is what a mail server sees in DNS of a domain.
+// mxReport is what a mail server sees of a domain.
 type mxReport struct {
 	Domain string   `json:"domain"`
 	MX     []mxHost `json:"mx"`
@@ -32,22 +32,41 @@ type mxHost struct {
 	Host       string       `json:"host"`
 	Implicit   bool         `json:"implicit,omitempty"` // the domain itself (RFC 5321 5.1)
 	Addresses  []netip.Addr `json:"addresses"`
+	Answers    []answer     `json:"answers,omitempty"` // with --connect, of each address
+}
+
+// mxOptions are the flags of "facteur mx".
+type mxOptions struct {
+	dns, ca string
+	connect bool
+	port    int
 }
 
 func (c *cli) mxCommand() *cobra.Command {
-	var server string
+	var o mxOptions
 	cmd := &cobra.Command{
-		Use: "mx DOMAIN", Short: "Show what a mail server sees of a domain in DNS", Args: args(cobra.ExactArgs(1)),
+		Use: "mx DOMAIN", Short: "Show what a mail server sees of a domain", Args: args(cobra.ExactArgs(1)),
+		Long: `Looks the domain's mail servers and policies up in DNS. With --connect it also calls each server and shows its
+greeting, what it offers, and what TLS and certificate it has. Nothing is sent. With the domain of a large provider
+it tells whether outgoing port 25 is open.`,
+		Example: "  facteur mx gmail.com --connect",
 		RunE: func(cmd *cobra.Command, a []string) error {
 			domain, err := message.ASCIIDomain(a[0])
 			if err != nil {
 				return usage("%w", err)
 			}
-			r, err := c.resolver(server)
+			r, err := c.resolver(o.dns)
+			if err != nil {
+				return err
+			}
+			call, err := c.newCaller(o)
 			if err != nil {
 				return err
 			}
 			report := lookMX(cmd.Context(), r, domain)
+			if o.connect {
+				call.callAll(cmd.Context(), &report)
+			}
 			err = c.show(report, report.write)
 			if err == nil && report.Faults != nil {
 				err = &exitError{exitProblems, nil}
@@ -55,7 +74,11 @@ func (c *cli) mxCommand() *cobra.Command {
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&server, "dns", "", "ask this `server` and no other")
+	f := cmd.Flags()
+	f.StringVar(&o.dns, "dns", "", "ask this `server` and no other")
+	f.BoolVar(&o.connect, "connect", false, "call each server and show what it answers")
+	f.IntVar(&o.port, "port", 25, "`number` of the port for --connect")
+	f.StringVar(&o.ca, "ca", "", "PEM `file` of the authority to believe, for --connect")
 	return cmd
 }
 
@@ -157,6 +180,9 @@ func (r mxReport) write(w io.Writer) {
 			fmt.Fprintf(w, "no MX\t\t%s\t%v\n", h.Host, h.Addresses)
 		default:
 			fmt.Fprintf(w, "MX\t%d\t%s\t%v\n", h.Preference, h.Host, h.Addresses)
+		}
+		for _, a := range h.Answers {
+			a.write(w)
 		}
 	}
 	for _, p := range []struct {

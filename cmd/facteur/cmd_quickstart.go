@@ -167,6 +167,7 @@ func (s started) write(w io.Writer) {
 	if _, err := user.Lookup("facteur"); err != nil && os.Geteuid() == 0 {
 		fmt.Fprintf(w, "- make the server's user: useradd --system --home-dir %s --shell /usr/sbin/nologin facteur\n", s.Data)
 	}
+	fmt.Fprint(w, "- see whether your provider lets you send: facteur mx gmail.com --connect\n")
 	fmt.Fprintf(w, "- start it: systemctl enable --now facteur, or facteur serve --config %s\n"+
 		"- when DNS has the records: facteur domain check %s\n", s.Config, domain)
 }

@@ -185,13 +185,8 @@ func (o *sendOptions) tlsConfig() (config *tls.Config, closeKeys func() error, e
 	opportunistic := o.tls == "auto" && o.user == "" && o.ca == ""
 	config = &tls.Config{ServerName: host, InsecureSkipVerify: o.insecure || opportunistic}
 	if o.ca != "" {
-		pem, err := os.ReadFile(o.ca)
-		if err != nil {
-			return nil, nil, fmt.Errorf("--ca: %w", err)
-		}
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, nil, fmt.Errorf("--ca: %s holds no certificate in PEM", o.ca)
+		if config.RootCAs, err = readCA(o.ca); err != nil {
+			return nil, nil, err
 		}
 	}
 	if o.keylog != "" {
@@ -202,6 +197,19 @@ func (o *sendOptions) tlsConfig() (config *tls.Config, closeKeys func() error, e
 		config.KeyLogWriter, closeKeys = f, f.Close
 	}
 	return config, closeKeys, nil
+}
+
+// readCA reads the file of --ca.
+func readCA(name string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("--ca: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM", name)
+	}
+	return pool, nil
 }
 
 func openKeyLog(name string) (*os.File, error) {

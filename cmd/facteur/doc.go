@@ -12,4 +12,10 @@
 // thing; 4 it exists already; 5 the data folder is in use, or a running server
 // is needed; 6 problems were found (verify, config check, domain check, mx); 7 the
 // message would be or was refused (check, send).
+//
+// Two verbs use other people's code on purpose, for a second opinion: "mx --connect" talks to servers with
+// go-smtp, and "domain check" has go-msgauth read what is published.
+//
+// BUGS: "mx --connect" calls from the address that the system picks, also when a [[route]] names a source, and
+// says EHLO localhost before STARTTLS, since go-smtp can't say another name there.
 package main

@@ -31,6 +31,10 @@ var outside = map[string][]string{
 	"github.com/caddyserver/certmagic": {"auth/cert"},
 	"github.com/spf13/cobra":           {"cmd/facteur"},
 	"github.com/pelletier/go-toml/v2":  {"cmd/facteur"},
+	// Second opinions on what the other rooms do for themselves.
+	"github.com/emersion/go-smtp":          {"cmd/facteur"},
+	"github.com/emersion/go-msgauth/dkim":  {"cmd/facteur"},
+	"github.com/emersion/go-msgauth/dmarc": {"cmd/facteur"},
 }
 
 type goPackage struct {

@@ -17,7 +17,7 @@
 //  5. Every read and every write has a deadline, and ctx's end breaks all of them.
 //
 // The client is our own, not go-smtp's, since that one has no pipelining and one
-// deadline for all phases, and does not normalise line ends; the tests use it.
+// deadline for all phases, and does not normalise line ends; the tests and "facteur mx --connect" use it.
 //
 // RFC 5321 (4.5.3.2 timeouts, 5 MX), 1870 SIZE, 2920 PIPELINING, 3030 CHUNKING, 3207 STARTTLS, 3461
 // DSN, 4954 AUTH, 6152 8BITMIME, 6531 SMTPUTF8, 6533, 7435, 7505 null MX, 8305, 8461

@@ -86,7 +86,7 @@ func (s *Sender) clientConfig(name string, verify bool, verified *bool) *tls.Con
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection does it
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			err := verifyChain(cs, name, s.cfg.Roots, s.cfg.Now())
+			err := VerifyChain(cs, name, s.cfg.Roots, s.cfg.Now())
 			*verified = err == nil
 			if verify {
 				return err
@@ -96,7 +96,8 @@ func (s *Sender) clientConfig(name string, verify bool, verified *bool) *tls.Con
 	}
 }
 
-func verifyChain(cs tls.ConnectionState, name string, roots *x509.CertPool, now time.Time) error {
+// VerifyChain says why the certificate that a server showed is not one for name; nil roots are those of the system.
+func VerifyChain(cs tls.ConnectionState, name string, roots *x509.CertPool, now time.Time) error {
 	if len(cs.PeerCertificates) == 0 {
 		return errors.New("no certificate")
 	}
