@@ -11,7 +11,7 @@ import (
 type batch struct {
 	arrivals []*arrival
 	err      error
-	done     bool // guarded by Mailbox.mu
+	turn     chan bool // true: lead the next commit; false: it is done. Room for one.
 }
 
 // abandon removes what lies in tmp, after a failure.
@@ -30,32 +30,50 @@ func (b *batch) uids() []UID {
 }
 
 // commit does steps 3 and 4 of a delivery (maildir/write.go) for all who wait. Each caller puts
-// its batch in the queue and asks for the lock: who gets it commits the
-// whole queue with one sync, and the others find their work done. There is no goroutine
-// for it and no delay: alone, a caller commits at once.
+// its batch in the queue. One of them leads: it commits the whole queue with one sync, and hands the lead to
+// the first of those who came meanwhile. There is no goroutine for it and no delay: alone, a
+// caller commits at once. Waiting for the lock instead would wake everybody in turn, those who are done
+// too, before the next sync could begin.
 func (m *Mailbox) commit(ctx context.Context, b *batch) error {
+	b.turn = make(chan bool, 1)
 	m.queueMu.Lock()
 	m.queue = append(m.queue, b)
+	lead := !m.leading
+	m.leading = true
 	m.queueMu.Unlock()
-
-	m.mu.Lock()
-	if !b.done {
-		m.queueMu.Lock()
-		queue := m.queue
-		m.queue = nil
-		m.queueMu.Unlock()
-		m.commitAll(context.WithoutCancel(ctx), queue) // it is the work of others too
+	if lead || <-b.turn {
+		m.lead(context.WithoutCancel(ctx)) // it is the work of others too
 	}
-	m.mu.Unlock()
 	m.a.flushIfMany(ctx)
 	return b.err
+}
+
+// lead commits the queue, its own batch first, and passes the lead on.
+func (m *Mailbox) lead(ctx context.Context) {
+	m.mu.Lock()
+	m.queueMu.Lock()
+	queue := m.queue
+	m.queue = nil
+	m.queueMu.Unlock()
+	defer func() {
+		m.mu.Unlock()
+		m.queueMu.Lock()
+		if m.leading = len(m.queue) > 0; m.leading {
+			m.queue[0].turn <- true
+		}
+		m.queueMu.Unlock()
+		for _, b := range queue[1:] {
+			b.turn <- false
+		}
+	}()
+	m.commitAll(ctx, queue)
 }
 
 func (m *Mailbox) commitAll(ctx context.Context, queue []*batch) {
 	err := m.ready(ctx)
 	n := 0
 	for _, b := range queue {
-		b.done, b.err = true, err
+		b.err = err
 		n += len(b.arrivals)
 	}
 	if err == nil {

@@ -28,7 +28,8 @@ type Mailbox struct {
 	indexed  atomic.Uint32 // the full-text index is known to reach up to this UID
 
 	queueMu sync.Mutex
-	queue   []*batch // waiting for the lock, to be committed by who gets it
+	queue   []*batch // waiting to be committed by who leads next, the first of them
+	leading bool     // somebody leads
 
 	// mu is held by who changes the files in new and cur, the table or the text file. The
 	// disk is waited for with it; readers take the Snapshot and never wait.

@@ -57,6 +57,7 @@ func (c *cli) serve(ctx context.Context) error {
 
 // runDaemon runs d and tells systemd what happens. SIGHUP calls reload.
 func runDaemon(ctx context.Context, d *Daemon, log *slog.Logger, reload func()) error {
+	defer spareProcs()()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
