@@ -88,6 +88,15 @@ func (c *Client) QueueChange(ctx context.Context, q QueueOrder) (Count, error) {
 func (c *Client) Mailboxes(ctx context.Context, q Name) ([]Mailbox, error) {
 	return ask[[]Mailbox](ctx, c, "Mailboxes", q)
 }
+func (c *Client) CreateMailbox(ctx context.Context, q NewMailbox) (None, error) {
+	return ask[None](ctx, c, "CreateMailbox", q)
+}
+func (c *Client) Held(ctx context.Context, q HeldQuery) ([]Held, error) {
+	return ask[[]Held](ctx, c, "Held", q)
+}
+func (c *Client) Append(ctx context.Context, q NewMessage) (None, error) {
+	return askWith[None](ctx, c, "Append", q, q.Body, q.Size)
+}
 func (c *Client) Rebuild(ctx context.Context, q Name) (None, error) {
 	return ask[None](ctx, c, "Rebuild", q)
 }

@@ -12,10 +12,12 @@ import (
 
 // Errors that a caller of Service may branch on, wherever it is answered.
 var (
-	ErrNotFound = errors.New("not found")
-	ErrExists   = errors.New("exists already")
-	ErrInvalid  = errors.New("not valid")
-	ErrStopped  = errors.New("needs a running server")
+	ErrNotFound  = errors.New("not found")
+	ErrExists    = errors.New("exists already")
+	ErrInvalid   = errors.New("not valid")
+	ErrStopped   = errors.New("needs a running server")
+	ErrRefused   = errors.New("refused") // one message; others may be taken
+	ErrOverQuota = errors.New("over quota")
 )
 
 // failure is an error on its way through the socket.
@@ -34,8 +36,10 @@ var kinds = []struct {
 }{
 	{"not-found", http.StatusNotFound, ErrNotFound, []error{auth.ErrNotFound, auth.ErrNoUser, auth.ErrNotHosted, storage.ErrNoAccount, storage.ErrNoMailbox, sender.ErrNoKey, queue.ErrNotFound}},
 	{"exists", http.StatusConflict, ErrExists, []error{auth.ErrTaken, storage.ErrExists, sender.ErrKeyTaken}},
-	{"invalid", http.StatusBadRequest, ErrInvalid, []error{auth.ErrInvalid, auth.ErrInUse, sender.ErrKeyName}},
+	{"invalid", http.StatusBadRequest, ErrInvalid, []error{auth.ErrInvalid, auth.ErrInUse, sender.ErrKeyName, storage.ErrName}},
 	{"stopped", http.StatusServiceUnavailable, ErrStopped, nil},
+	{"refused", http.StatusUnprocessableEntity, ErrRefused, []error{storage.ErrLimit}},
+	{"over-quota", http.StatusInsufficientStorage, ErrOverQuota, []error{storage.ErrOverQuota}},
 }
 
 // kindOf sorts an error; its status is 500 when it is of no kind.

@@ -33,6 +33,8 @@ type Local struct {
 	Certs     *cert.Manager // nil: no server runs
 	Site      Site
 	Info      Status
+
+	MaxMessage int64 // octets that Append takes; 0: no limit
 }
 
 // Status implements Service.

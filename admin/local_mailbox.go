@@ -3,7 +3,10 @@ package admin
 import (
 	"context"
 	"fmt"
+	"io"
+	"strings"
 
+	"facteur/imap/wire"
 	"facteur/storage"
 )
 
@@ -49,6 +52,104 @@ func (l *Local) Mailboxes(ctx context.Context, q Name) ([]Mailbox, error) {
 		})
 	}
 	return list, nil
+}
+
+// mailbox opens a mailbox of an account; call release after use.
+func (l *Local) mailbox(ctx context.Context, account, name string) (box *storage.Mailbox, release func(), err error) {
+	mail, err := l.mail(ctx, account)
+	if err != nil {
+		return nil, nil, err
+	}
+	box, err = mail.Mailbox(ctx, name)
+	if err != nil {
+		mail.Release()
+		return nil, nil, fmt.Errorf("mailbox %q of %s: %w", name, account, err)
+	}
+	return box, func() { box.Release(); mail.Release() }, nil
+}
+
+// CreateMailbox implements Service.
+func (l *Local) CreateMailbox(ctx context.Context, q NewMailbox) (None, error) {
+	mail, err := l.mail(ctx, q.Account)
+	if err != nil {
+		return None{}, err
+	}
+	defer mail.Release()
+	if err := mail.CreateMailbox(ctx, q.Name, ""); err != nil {
+		return None{}, fmt.Errorf("mailbox %q of %s: %w", q.Name, q.Account, err)
+	}
+	return None{}, mail.Subscribe(ctx, q.Name, true)
+}
+
+// heldPage is how many messages Held answers at a time.
+const heldPage = 1000
+
+// Held implements Service.
+func (l *Local) Held(ctx context.Context, q HeldQuery) ([]Held, error) {
+	box, release, err := l.mailbox(ctx, q.Account, q.Mailbox)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	snapshot := box.Snapshot()
+	first, _ := snapshot.Find(storage.UID(q.After) + 1)
+	uids := snapshot.UIDs()[first:min(first+heldPage, snapshot.Len())]
+	list := make([]Held, len(uids))
+	for i := range list {
+		e := snapshot.At(first + i)
+		list[i] = Held{UID: uint32(e.UID), Internal: e.Internal, Size: e.Size}
+	}
+	i := 0
+	for d, err := range box.Details(ctx, uids) {
+		if err != nil {
+			return nil, err
+		}
+		summary, err := d.ParseSummary()
+		if err != nil {
+			return nil, err
+		}
+		for list[i].UID != uint32(d.UID) { // expunged meanwhile
+			i++
+		}
+		list[i].MessageID = summary.Envelope.MessageID.Value
+	}
+	return list, nil
+}
+
+// Append implements Service.
+func (l *Local) Append(ctx context.Context, q NewMessage) (None, error) {
+	if l.MaxMessage > 0 && q.Size > l.MaxMessage {
+		return None{}, fmt.Errorf("%w: it has %d octets, limits.message_size is %d", ErrRefused, q.Size, l.MaxMessage)
+	}
+	if q.Size <= 0 {
+		return None{}, fmt.Errorf("%w: it is empty", ErrRefused)
+	}
+	box, release, err := l.mailbox(ctx, q.Account, q.Mailbox)
+	if err != nil {
+		return None{}, err
+	}
+	defer release()
+	_, err = box.Append(ctx, []storage.New{{
+		Body: io.LimitReader(q.Body, q.Size), Size: q.Size, Flags: flagsOf(q.Flags), Internal: q.Internal,
+	}})
+	return None{}, err
+}
+
+// flagsOf leaves out what is no flag of a message here, such as \Recent, and what is no keyword.
+func flagsOf(names []string) storage.Flags {
+	system := map[string]uint8{
+		`\seen`: storage.Seen, `\answered`: storage.Answered, `\flagged`: storage.Flagged, `\deleted`: storage.Deleted, `\draft`: storage.Draft,
+	}
+	var f storage.Flags
+	for _, name := range names {
+		switch {
+		case strings.HasPrefix(name, `\`):
+			f.System |= system[strings.ToLower(name)]
+		case wire.IsKeyword(name):
+			f.Keywords = append(f.Keywords, name)
+		}
+	}
+	return f
 }
 
 // Rebuild implements Service.

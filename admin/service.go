@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"facteur/mta/queue"
@@ -44,6 +45,9 @@ type Service interface {
 	QueueChange(context.Context, QueueOrder) (Count, error)
 
 	Mailboxes(context.Context, Name) ([]Mailbox, error)
+	CreateMailbox(context.Context, NewMailbox) (None, error)
+	Held(context.Context, HeldQuery) ([]Held, error)
+	Append(context.Context, NewMessage) (None, error)
 	Rebuild(context.Context, Name) (None, error)
 	Verify(context.Context, Name) ([]Problem, error)
 
@@ -211,6 +215,38 @@ type Mailbox struct {
 	UIDNext     uint32 `json:"uidnext"`
 	SpecialUse  string `json:"special_use,omitempty"`
 	Subscribed  bool   `json:"subscribed"`
+}
+
+// NewMailbox is made with its missing parents, and subscribed.
+type NewMailbox struct {
+	Account string `json:"account"`
+	Name    string `json:"name"` // UTF-8, "/" between levels
+}
+
+// HeldQuery asks for the messages of a mailbox with a UID above After, as many as go into one answer: ask again
+// after the last, until there are none.
+type HeldQuery struct {
+	Account string `json:"account"`
+	Mailbox string `json:"mailbox"`
+	After   uint32 `json:"after"`
+}
+
+// Held is a message in a mailbox, as far as it takes to know it again.
+type Held struct {
+	UID       uint32    `json:"uid"`
+	MessageID string    `json:"message_id,omitempty"` // as the header has it
+	Internal  time.Time `json:"internal"`
+	Size      int64     `json:"size"`
+}
+
+// NewMessage is put into a mailbox that is there. The account's quota and the server's limit of a message's size hold.
+type NewMessage struct {
+	Account  string    `json:"account"`
+	Mailbox  string    `json:"mailbox"`
+	Flags    []string  `json:"flags"` // as IMAP writes them; those that can't be kept are left out
+	Internal time.Time `json:"internal"`
+	Size     int64     `json:"size"`
+	Body     io.Reader `json:"-"` // Size octets. It is read only until Append returns, but perhaps not to its end
 }
 
 // Problem is one thing that Verify found.

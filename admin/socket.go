@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -44,17 +46,13 @@ func Listen(dir string) (net.Listener, error) {
 // maxRequest bounds what a question may take up.
 const maxRequest = 1 << 20
 
-// Handler answers the methods of s as POST /METHOD with JSON in both directions.
+// Handler answers the methods of s as POST /METHOD with JSON in both directions. Behind
+// the question of Append, which is one line, come the octets of the message.
 func Handler(s Service, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	for name, method := range methods(s) {
 		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
-			question, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusBadRequest)
-				return
-			}
-			answer, err := method(r.Context(), question)
+			answer, err := method(r.Context(), r.Body)
 			w.Header().Set("Content-Type", "application/json")
 			if err != nil {
 				kind, status := kindOf(err)
@@ -71,16 +69,40 @@ func Handler(s Service, log *slog.Logger) http.Handler {
 	return mux
 }
 
-// method is one method of Service with its question in JSON.
-type method func(ctx context.Context, question []byte) (any, error)
+// method is one method of Service with the request that asks it.
+type method func(ctx context.Context, request io.ReadCloser) (any, error)
 
 func typed[Q, A any](f func(context.Context, Q) (A, error)) method {
-	return func(ctx context.Context, question []byte) (any, error) {
+	return func(ctx context.Context, request io.ReadCloser) (any, error) {
+		question, err := io.ReadAll(http.MaxBytesReader(nil, request, maxRequest))
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
 		var q Q
 		if err := json.Unmarshal(question, &q); err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		return f(ctx, q)
+	}
+}
+
+// appending is typed for Append.
+func appending(f func(context.Context, NewMessage) (None, error)) method {
+	return func(ctx context.Context, request io.ReadCloser) (any, error) {
+		r := bufio.NewReaderSize(request, 64<<10)
+		question, err := r.ReadSlice('\n')
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		var q NewMessage
+		if err := json.Unmarshal(question, &q); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		q.Body = r
+		answer, err := f(ctx, q)
+		// Who is refused hears why only after the last octet is written. An error means that nobody listens.
+		_, _ = io.Copy(io.Discard, r)
+		return answer, err
 	}
 }
 
@@ -115,6 +137,9 @@ func methods(s Service) map[string]method {
 		"QueueShow":         typed(s.QueueShow),
 		"QueueChange":       typed(s.QueueChange),
 		"Mailboxes":         typed(s.Mailboxes),
+		"CreateMailbox":     typed(s.CreateMailbox),
+		"Held":              typed(s.Held),
+		"Append":            appending(s.Append),
 		"Rebuild":           typed(s.Rebuild),
 		"Verify":            typed(s.Verify),
 		"Backup":            typed(s.Backup),
@@ -142,15 +167,24 @@ func Dial(ctx context.Context, dir string) (*Client, error) {
 	return &Client{&http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}, nil
 }
 
-func ask[A any](ctx context.Context, c *Client, method string, question any) (answer A, err error) {
+func ask[A any](ctx context.Context, c *Client, method string, question any) (A, error) {
+	return askWith[A](ctx, c, method, question, http.NoBody, 0)
+}
+
+// askWith sends size octets of body behind the question.
+func askWith[A any](ctx context.Context, c *Client, method string, question any, body io.Reader, size int64) (answer A, err error) {
 	q, err := json.Marshal(question)
 	if err != nil {
 		return answer, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://facteur/"+method, bytes.NewReader(q))
+	q = append(q, '\n')
+	lent := &lentReader{Reader: io.MultiReader(bytes.NewReader(q), io.LimitReader(body, size)), closed: make(chan struct{})}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://facteur/"+method, lent)
 	if err != nil {
 		return answer, err
 	}
+	req.ContentLength = int64(len(q)) + size
+	defer lent.wait()
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return answer, fmt.Errorf("ask the server: %w", err)
@@ -169,3 +203,18 @@ func ask[A any](ctx context.Context, c *Client, method string, question any) (an
 	}
 	return answer, nil
 }
+
+// lentReader is a request's body that its owner wants back: the transport may read it for a while after it answered.
+type lentReader struct {
+	io.Reader
+	once   sync.Once
+	closed chan struct{}
+}
+
+// Close is called by the transport, always.
+func (l *lentReader) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *lentReader) wait() { <-l.closed }

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"facteur/auth"
+	"facteur/storage"
 )
 
 // shortDir is a folder whose name leaves room in a socket's path (108 octets).
@@ -91,6 +92,61 @@ func TestSocketCarriesAnswersAndErrors(t *testing.T) {
 		}
 	}
 }
+
+// Append reads as much as its mailbox is told to.
+func (stub) Append(_ context.Context, q NewMessage) (None, error) {
+	switch q.Mailbox {
+	case "closed":
+		return None{}, fmt.Errorf("%w: closed", ErrRefused)
+	case "full":
+		return None{}, storage.ErrOverQuota
+	}
+	n, err := io.Copy(io.Discard, q.Body)
+	if err == nil && n != q.Size {
+		err = fmt.Errorf("%d octets came", n)
+	}
+	return None{}, err
+}
+
+func TestAppendStreamsThroughTheSocket(t *testing.T) {
+	dir := shortDir(t)
+	l, err := Listen(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: Handler(stub{}, slog.New(slog.DiscardHandler))}
+	go server.Serve(l)
+	defer server.Close()
+	c, err := Dial(context.Background(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const size = 3 * maxRequest
+	for _, tt := range []struct {
+		mailbox string
+		has     int64
+		kind    error
+		fails   bool
+	}{
+		{"open", size, nil, false},
+		{"open", size + 10, nil, false}, // what is behind it is not the message's
+		{"closed", size, ErrRefused, true},
+		{"full", size, ErrOverQuota, true},
+		{"open", size - 1, nil, true},
+	} {
+		body := &io.LimitedReader{R: endless{}, N: tt.has}
+		_, err := c.Append(context.Background(), NewMessage{Mailbox: tt.mailbox, Size: size, Body: body})
+		if (err != nil) != tt.fails || Kind(err) != tt.kind {
+			t.Errorf("%s with %d octets: %v of kind %v", tt.mailbox, tt.has, err, Kind(err))
+		}
+		body.N = 0 // the race detector sees a transport that goes on reading
+	}
+}
+
+// endless gives octets without end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }
 
 func TestListenSaysThatAPathIsTooLong(t *testing.T) {
 	dir := shortDir(t) + "/" + strings.Repeat("x", 100)

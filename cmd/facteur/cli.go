@@ -133,7 +133,7 @@ func (c *cli) root() *cobra.Command {
 	}
 	group("run", c.serveCommand(), c.demoCommand(), c.quickstartCommand(), c.configCommand())
 	group("manage", c.accountCommand(), c.appPasswordCommand(), c.domainCommand(), c.aliasCommand(),
-		c.dkimCommand(), c.queueCommand(), c.mailboxCommand(), c.backupCommand())
+		c.dkimCommand(), c.queueCommand(), c.mailboxCommand(), c.migrateCommand(), c.backupCommand())
 	group("look", c.verifyCommand(), c.explainCommand(), c.checkCommand(), c.mxCommand(), c.sendCommand(),
 		c.tlsCommand(), c.versionCommand())
 	root.AddCommand(exitCodesTopic())
@@ -179,7 +179,7 @@ func exitCodesTopic() *cobra.Command {
 4  it exists already
 5  the data folder is in use, or a running server is needed
 6  problems were found (verify, config check, domain check, mx)
-7  the message would be or was refused (check, send)`,
+7  the message would be or was refused (check, send, migrate)`,
 	}
 }
 

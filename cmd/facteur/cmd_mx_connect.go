@@ -250,8 +250,6 @@ func (c *cli) newCaller(o mxOptions) (caller, error) {
 		return call, usage("--port %d is no port", o.port)
 	}
 	var err error
-	if o.ca != "" {
-		call.roots, err = readCA(o.ca)
-	}
+	call.roots, err = readCA(o.ca)
 	return call, err
 }

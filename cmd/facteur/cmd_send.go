@@ -184,10 +184,8 @@ func (o *sendOptions) tlsConfig() (config *tls.Config, closeKeys func() error, e
 	// can and believe any certificate (RFC 7435).
 	opportunistic := o.tls == "auto" && o.user == "" && o.ca == ""
 	config = &tls.Config{ServerName: host, InsecureSkipVerify: o.insecure || opportunistic}
-	if o.ca != "" {
-		if config.RootCAs, err = readCA(o.ca); err != nil {
-			return nil, nil, err
-		}
+	if config.RootCAs, err = readCA(o.ca); err != nil {
+		return nil, nil, err
 	}
 	if o.keylog != "" {
 		f, err := openKeyLog(o.keylog)
@@ -199,15 +197,18 @@ func (o *sendOptions) tlsConfig() (config *tls.Config, closeKeys func() error, e
 	return config, closeKeys, nil
 }
 
-// readCA reads the file of --ca.
-func readCA(name string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(name)
+// readCA reads the authority that --ca names; empty: those of the system.
+func readCA(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("--ca: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM", name)
+		return nil, fmt.Errorf("--ca: %s holds no certificate in PEM", file)
 	}
 	return pool, nil
 }
@@ -220,15 +221,15 @@ func openKeyLog(name string) (*os.File, error) {
 	return f, nil
 }
 
-// password reads the password of --user.
-func (o *sendOptions) password() (string, error) {
-	if o.passwordFile == "" {
+// loginPassword reads the password for another server from --password-file or the environment.
+func loginPassword(who, file string) (string, error) {
+	if file == "" {
 		if p := os.Getenv("FACTEUR_PASSWORD"); p != "" {
 			return p, nil
 		}
-		return "", usage("--user needs --password-file or $FACTEUR_PASSWORD")
+		return "", usage("%s needs --password-file or $FACTEUR_PASSWORD", who)
 	}
-	text, err := os.ReadFile(o.passwordFile)
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("--password-file: %w", err)
 	}

@@ -31,6 +31,9 @@ var outside = map[string][]string{
 	"github.com/caddyserver/certmagic": {"auth/cert"},
 	"github.com/spf13/cobra":           {"cmd/facteur"},
 	"github.com/pelletier/go-toml/v2":  {"cmd/facteur"},
+	// The client of "facteur migrate".
+	"github.com/emersion/go-imap/v2":            {"cmd/facteur"},
+	"github.com/emersion/go-imap/v2/imapclient": {"cmd/facteur"},
 	// Second opinions on what the other rooms do for themselves.
 	"github.com/emersion/go-smtp":          {"cmd/facteur"},
 	"github.com/emersion/go-msgauth/dkim":  {"cmd/facteur"},

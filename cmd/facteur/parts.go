@@ -240,6 +240,8 @@ func (p *parts) service(cfg Config) *admin.Local {
 		Directory: p.directory, Store: p.store, Queue: p.queue, Sender: p.sender, Keyring: p.keyring, Resolver: p.resolver, Journal: p.journal,
 		Site: cfg.site(),
 		Info: admin.Status{Version: buildVersion(), PID: os.Getpid(), Hostname: cfg.Hostname, Data: cfg.Data},
+
+		MaxMessage: int64(cfg.Limits.MessageSize),
 	}
 }
 

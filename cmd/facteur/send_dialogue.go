@@ -139,7 +139,7 @@ func (d *dialogue) login(o sendOptions) error {
 	if o.user == "" {
 		return nil
 	}
-	password, err := o.password()
+	password, err := loginPassword("--user", o.passwordFile)
 	if err != nil {
 		return err
 	}
