@@ -183,7 +183,8 @@ type watchedBox struct {
 	*storage.Mailbox
 	session *session
 	tag     string
-	read    int // messages
+	read    int // messages whose details were read
+	opened  int // messages whose text was read; some searches ask for no details
 	last    time.Time
 }
 
@@ -204,6 +205,7 @@ func (b *watchedBox) Details(ctx context.Context, uids []storage.UID) iter.Seq2[
 }
 
 func (b *watchedBox) Open(uid storage.UID) (storage.Content, error) {
+	b.opened++
 	if err := b.progress(); err != nil {
 		return nil, err
 	}
@@ -215,7 +217,7 @@ func (b *watchedBox) progress() error {
 		return nil
 	}
 	b.last = time.Now()
-	b.session.out.printf("* OK [INPROGRESS (%s %d NIL)] Still searching\r\n", wire.AppendString(nil, b.tag, false), b.read)
+	b.session.out.printf("* OK [INPROGRESS (%s %d NIL)] Still searching\r\n", wire.AppendString(nil, b.tag, false), max(b.read, b.opened))
 	return b.session.out.flush()
 }
 

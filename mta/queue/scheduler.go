@@ -147,7 +147,8 @@ func (q *Queue) wakeBy(next int64) {
 // dispatch starts what may start, one job of each lane in turn. Callers hold q.mu.
 func (q *Queue) dispatch(now time.Time) {
 	s := &q.sched
-	if s.ctx == nil {
+	ctx := s.ctx // Run takes it away when it stops
+	if ctx == nil {
 		return
 	}
 	for len(s.ready) > 0 && s.active < q.cfg.MaxActive {
@@ -165,7 +166,7 @@ func (q *Queue) dispatch(now time.Time) {
 		s.active++
 		s.loaded--
 		j.patience = time.AfterFunc(slowAfter, func() { q.overdue(j) })
-		s.workers.Go(func() { q.try(s.ctx, j, l) })
+		s.workers.Go(func() { q.try(ctx, j, l) })
 		s.offer(l)
 	}
 }
