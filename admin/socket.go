@@ -52,6 +52,8 @@ func Handler(s Service, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	for name, method := range methods(s) {
 		mux.HandleFunc("POST /"+name, func(w http.ResponseWriter, r *http.Request) {
+			// A message comes as slowly as the server that it is fetched from. An error means that there is no deadline.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
 			answer, err := method(r.Context(), r.Body)
 			w.Header().Set("Content-Type", "application/json")
 			if err != nil {

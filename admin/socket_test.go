@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"facteur/auth"
 	"facteur/storage"
@@ -114,7 +115,8 @@ func TestAppendStreamsThroughTheSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: Handler(stub{}, slog.New(slog.DiscardHandler))}
+	// However long a message takes, the server's timeout does not cut it off.
+	server := &http.Server{Handler: Handler(stub{}, slog.New(slog.DiscardHandler)), ReadHeaderTimeout: time.Minute, ReadTimeout: 1}
 	go server.Serve(l)
 	defer server.Close()
 	c, err := Dial(context.Background(), dir)

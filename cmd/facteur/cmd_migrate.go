@@ -183,8 +183,9 @@ func (o oldServer) connect(ctx context.Context, config *tls.Config) (*oldConn, e
 	if err != nil {
 		return nil, fmt.Errorf("connect to the old server: %w", err)
 	}
+	conn = patientConn{conn}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	old := &oldConn{conn: conn, host: o.host}
-	conn.SetDeadline(time.Now().Add(time.Minute)) // the client has its own from the greeting on
 	if o.startTLS {
 		old.Client, err = imapclient.NewStartTLS(conn, &imapclient.Options{TLSConfig: config})
 	} else {
@@ -208,8 +209,22 @@ func (o oldServer) connect(ctx context.Context, config *tls.Config) (*oldConn, e
 		conn.Close()
 		return nil, err
 	}
-	conn.SetDeadline(time.Time{})
 	return old, nil
+}
+
+// patientConn waits a while for each read. The client's own deadline is one for a whole message, which a large one
+// behind a slow line misses every time, and it has none for the beginning of an answer.
+type patientConn struct{ net.Conn }
+
+const patience = 5 * time.Minute
+
+func (c patientConn) SetReadDeadline(time.Time) error { return nil }
+
+func (c patientConn) Read(p []byte) (int, error) {
+	if err := c.Conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
 }
 
 func (o *oldConn) login(user, password string) (err error) {

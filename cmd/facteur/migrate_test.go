@@ -274,6 +274,21 @@ func TestMigrateGoesOnAfterALostConnection(t *testing.T) {
 	}
 }
 
+// The IMAP client has one deadline for a whole message, however large that is.
+func TestASlowMessageIsNotCutOff(t *testing.T) {
+	near, far := net.Pipe()
+	defer near.Close()
+	defer far.Close()
+	conn := patientConn{near}
+	if err := conn.SetReadDeadline(time.Now().Add(-time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = far.Write([]byte("late")) }()
+	if n, err := conn.Read(make([]byte, 10)); n != 4 || err != nil {
+		t.Errorf("%d octets, %v", n, err)
+	}
+}
+
 func TestMailboxesOfOtherServersHaveTheirPlaceHere(t *testing.T) {
 	known := []admin.Mailbox{{Name: "INBOX"}, {Name: "Sent", SpecialUse: `\Sent`}, {Name: "Archive", SpecialUse: `\Archive`}}
 	courier := &imap.NamespaceData{Personal: []imap.NamespaceDescriptor{{Prefix: "INBOX.", Delim: '.'}}, Shared: []imap.NamespaceDescriptor{{Prefix: "shared.", Delim: '.'}}}
