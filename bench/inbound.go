@@ -122,6 +122,9 @@ func growth(size int) func(context.Context, *env) error {
 				if err := fill(ctx, e, sent, have, small); err != nil {
 					return err
 				}
+				if err := settle(ctx, e); err != nil { // what filling left behind is no part of it
+					return err
+				}
 				sent = have
 			}
 			m := metric{name: fmt.Sprintf("into a mailbox of %d", have), unit: "msg/s"}
