@@ -60,6 +60,9 @@ func reading(size int) func(context.Context, *env) error {
 		if err := resync(ctx, e, addr, uidvalidity, modseq); err != nil {
 			return err
 		}
+		if err := settle(ctx, e); err != nil { // the first SELECT has left files to be moved from new to cur
+			return err
+		}
 		if err := bodies(ctx, e, addr, size); err != nil {
 			return err
 		}
