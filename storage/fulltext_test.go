@@ -1,0 +1,64 @@
+package storage
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestFullTextFindsCandidates(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	for i := range 40 {
+		appendTo(t, m, newMsg(fmt.Sprintf("Subject: Größe %d\r\nFrom: bob@example.org\r\n\r\nneedle%d in the hay\r\n", i, i), Flags{}))
+	}
+	if !a.fulltext {
+		t.Skip("binary has no FTS5")
+	}
+	if _, un, ok, err := m.FullText(t.Context(), TextBody, "needle7"); err != nil || !ok || len(un) != 40 {
+		t.Fatal(un, ok, err)
+	}
+	for {
+		_, more, err := m.indexSome(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !more {
+			break
+		}
+	}
+	for _, c := range []struct {
+		fields TextField
+		needle string
+		want   int
+	}{{TextBody, "NEEDLE39", 1}, {TextSubject, "needle", 0}, {TextSubject | TextBody, "größe", 40}, {TextAddresses, "@EXAMPLE.org", 40}, {TextBody, `"x" OR`, 0}} {
+		got, un, ok, err := m.FullText(t.Context(), c.fields, c.needle)
+		if err != nil || !ok || len(un) != 0 || len(got) != c.want {
+			t.Errorf("%q: %v %v %v %v", c.needle, got, un, ok, err)
+		}
+	}
+	if _, _, ok, _ := m.FullText(t.Context(), TextBody, "ab"); ok {
+		t.Error("two characters")
+	}
+	m.Store(t.Context(), []UID{8}, FlagsAdd, Flags{System: Deleted}, nil)
+	m.Expunge(t.Context(), nil)
+	if got, _, _, err := m.FullText(t.Context(), TextBody, "needle7"); err != nil || len(got) != 0 {
+		t.Error(got, err)
+	}
+	mustAgree(t, a)
+}
+
+func TestFullTextOfLongMessageIsAlwaysACandidate(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	long := "Subject: long\r\n\r\n" + strings.Repeat("some words\r\n", textLimit/10) + "needle\r\n"
+	appendTo(t, m, newMsg(long, Flags{}), newMsg("Subject: NUL\r\n\r\na\x00needle\r\n", Flags{}), newMsg(text(3), Flags{}))
+	if _, _, err := m.indexSome(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, un, ok, err := m.FullText(t.Context(), TextBody, "needle")
+	if err != nil || !ok || len(un) != 0 || !slices.Equal(got, []UID{1, 2}) {
+		t.Error(got, un, ok, err)
+	}
+}
