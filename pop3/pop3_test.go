@@ -506,3 +506,27 @@ func FuzzStuff(f *testing.F) {
 		}
 	})
 }
+
+// A client that goes on sending after QUIT hears the answer, and the end, but no reset.
+func TestLastAnswerIsNotLostToAReset(t *testing.T) {
+	for _, implicit := range []bool{false, true} {
+		t.Run(fmt.Sprintf("implicit TLS %t", implicit), func(t *testing.T) {
+			d := newDesk(t)
+			d.cfg.Implicit, d.cfg.PlainAuth = implicit, true
+			d.start()
+			c := d.dial()
+			if implicit {
+				tc := tls.Client(c.conn, &tls.Config{InsecureSkipVerify: true})
+				c = &client{t, tc, bufio.NewReader(tc)}
+			}
+			c.login()
+			if _, err := io.WriteString(c.conn, "QUIT\r\n"+strings.Repeat("NOOP\r\n", 20_000)); err != nil {
+				t.Fatal(err)
+			}
+			c.ask("", "+OK Goodbye")
+			if line, err := c.line(); err != io.EOF {
+				t.Fatalf("after the last answer: %q, %v", line, err)
+			}
+		})
+	}
+}
