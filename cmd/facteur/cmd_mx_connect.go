@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"net/textproto"
 	"os"
 	"strings"
 	"time"
@@ -150,9 +151,11 @@ func (a *answer) inTheClear(conn net.Conn, helo string) error {
 	return nil
 }
 
-// underTLS says EHLO localhost until TLS is there, since go-smtp has no way to say another name before.
 func (a *answer) underTLS(conn net.Conn, helo, host string, roots *x509.CertPool) error {
-	client, err := smtp.NewClientStartTLS(conn, &tls.Config{
+	if err := startTLS(conn, helo); err != nil {
+		return err
+	}
+	secure := tls.Client(conn, &tls.Config{
 		ServerName: host, MinVersion: tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection tells; mail goes to who can't be verified too (RFC 7435)
 		VerifyConnection: func(cs tls.ConnectionState) error {
@@ -163,15 +166,28 @@ func (a *answer) underTLS(conn net.Conn, helo, host string, roots *x509.CertPool
 			return nil
 		},
 	})
-	if err != nil {
-		return err
-	}
+	// No greeting follows STARTTLS (RFC 3207 4.2), but go-smtp's client waits for one.
+	client := smtp.NewClient(&limitedConn{secure, io.MultiReader(strings.NewReader("220 TLS\r\n"), secure)})
 	if err := client.Hello(helo); err != nil {
 		return err
 	}
 	a.Extensions = extensions(client)
 	_ = client.Quit()
 	return nil
+}
+
+// startTLS gets as far as the handshake. go-smtp has STARTTLS only for clients that call themselves localhost, which
+// some servers refuse, so the command itself is ours.
+func startTLS(conn net.Conn, helo string) error {
+	if err := smtp.NewClient(conn).Hello(helo); err != nil {
+		return err
+	}
+	text := textproto.NewConn(conn) // what it might read beyond the reply is forgotten, as it must be (RFC 3207 4.2)
+	if _, err := text.Cmd("STARTTLS"); err != nil {
+		return err
+	}
+	_, _, err := text.ReadResponse(220)
+	return err
 }
 
 func (a *answer) offers(extension string) bool {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -134,6 +136,70 @@ func TestMXConnectTellsWhatIsWrong(t *testing.T) {
 				t.Errorf("%+v, %s", a, faults)
 			}
 		})
+	}
+}
+
+// Some servers refuse who calls himself localhost: the name of the configuration is said with and without TLS.
+func TestMXConnectSaysOurName(t *testing.T) {
+	ca, err := simulate.NewCA()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := ca.Issue(time.Now().Add(time.Hour), "peer.called.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := listenLoopback(t)
+	said := make(chan string, 10)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				close(said)
+				return
+			}
+			answerEHLO(conn, config, said)
+		}
+	}()
+	file := filepath.Join(t.TempDir(), "facteur.toml")
+	if err := os.WriteFile(file, []byte("hostname = \"mail.example.org\"\ndata = \"data\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if a, _ := callMX(t, exitOK, "peer.called.test", l.Addr(), "-c", file); a.TLS == "" || !slices.Contains(a.Extensions, "SIZE 7") {
+		t.Errorf("answer: %+v", a)
+	}
+	l.Close()
+	var names []string
+	for line := range said {
+		names = append(names, line)
+	}
+	if want := "EHLO mail.example.org"; !slices.Equal(names, []string{want, want, "TLS", want}) {
+		t.Errorf("said: %q", names)
+	}
+}
+
+// answerEHLO answers EHLO and STARTTLS, and tells of both.
+func answerEHLO(raw net.Conn, config *tls.Config, said chan<- string) {
+	defer raw.Close()
+	conn := raw
+	fmt.Fprint(conn, "220 peer.called.test\r\n")
+	for r := bufio.NewReader(conn); ; {
+		line, err := r.ReadString('\n')
+		switch line = strings.TrimRight(line, "\r\n"); {
+		case err != nil:
+			return
+		case strings.HasPrefix(line, "EHLO "):
+			said <- line
+			fmt.Fprint(conn, "250-peer.called.test\r\n250-STARTTLS\r\n250 SIZE 7\r\n")
+		case line == "STARTTLS":
+			said <- "TLS"
+			fmt.Fprint(conn, "220 go ahead\r\n")
+			conn = tls.Server(raw, config)
+			r = bufio.NewReader(conn)
+		default:
+			fmt.Fprint(conn, "221 bye\r\n")
+			return
+		}
 	}
 }
 
