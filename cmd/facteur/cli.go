@@ -135,11 +135,10 @@ func (c *cli) root() *cobra.Command {
 	group("manage", c.accountCommand(), c.appPasswordCommand(), c.domainCommand(), c.aliasCommand(),
 		c.dkimCommand(), c.queueCommand(), c.mailboxCommand(), c.migrateCommand(), c.backupCommand())
 	group("look", c.verifyCommand(), c.explainCommand(), c.checkCommand(), c.mxCommand(), c.sendCommand(),
-		c.tlsCommand(), c.versionCommand())
+		c.tlsCommand(), c.completionCommand(), c.versionCommand())
 	root.AddCommand(exitCodesTopic())
 	root.SetHelpCommand(helpCommand(root))
 	root.SetHelpCommandGroupID("look")
-	root.SetCompletionCommandGroupID("look")
 	return root
 }
 
@@ -155,6 +154,23 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 			return cmd.Help()
 		},
 	}
+}
+
+// completionCommand stands in for cobra's, which takes the name of a shell that it doesn't know for a call for help.
+func (c *cli) completionCommand() *cobra.Command {
+	shell := func(name string, write func(root *cobra.Command) error) *cobra.Command {
+		return &cobra.Command{
+			Use: name, Short: "For " + name, Args: args(cobra.NoArgs),
+			RunE: func(cmd *cobra.Command, _ []string) error { return write(cmd.Root()) },
+		}
+	}
+	cmd := parent("completion", "Print the script that completes commands in a shell",
+		shell("bash", func(root *cobra.Command) error { return root.GenBashCompletionV2(c.out, true) }),
+		shell("zsh", func(root *cobra.Command) error { return root.GenZshCompletion(c.out) }),
+		shell("fish", func(root *cobra.Command) error { return root.GenFishCompletion(c.out, true) }),
+		shell("powershell", func(root *cobra.Command) error { return root.GenPowerShellCompletionWithDesc(c.out) }))
+	cmd.Example = "  source <(facteur completion bash)"
+	return cmd
 }
 
 // noCommand is the error for a word that is no command below cmd.
