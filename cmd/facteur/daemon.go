@@ -121,6 +121,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	run("directory", d.parts.directory.Run)
 	run("store", d.parts.store.Run)
 	run("queue", d.parts.queue.Run)
+	run("outgoing", d.parts.sender.Run)
 	run("MTA-STS", d.parts.sts.Run)
 	run("certificates", d.parts.certs.Run)
 	run("signing keys", d.advanceKeys)

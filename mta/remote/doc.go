@@ -25,6 +25,5 @@
 //
 // BUGS: no DANE (RFC 7672) and no TLS-RPT yet. BINARYMIME messages are re-encoded for
 // everybody, also for servers that would take them, since a bare CR or LF stays
-// here. Outcomes of TLS are forgotten at a restart; each try's
-// are in the queue's history.
+// here.
 package remote

@@ -2,6 +2,7 @@ package remote
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,23 +65,59 @@ func (s *Sender) loadOutcomes() {
 	}
 }
 
-// saveOutcomes keeps the outcomes over a restart, whole or not at all.
+// saveEvery is how often Run looks for news: what a kill takes is no older.
+const saveEvery = 2 * time.Minute
+
+// Run keeps the outcomes while there are new ones, so that a kill loses little of them; Close keeps the last. Nothing
+// depends on them, so a fault is told and no more.
+func (s *Sender) Run(ctx context.Context) error {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.saveOutcomes(); err != nil {
+			s.cfg.Log.Warn("outcomes of TLS not saved", "error", err)
+		}
+	}
+}
+
+// saveOutcomes keeps the outcomes over a restart, whole or not at all. Run and Close call it one after the other.
 func (s *Sender) saveOutcomes() error {
 	s.mu.Lock()
 	news := s.news
+	s.news = false
 	s.mu.Unlock()
 	if s.cfg.Outcomes == "" || !news {
 		return nil
 	}
-	text, err := json.Marshal(s.Outcomes())
-	if err == nil {
-		err = os.WriteFile(s.cfg.Outcomes+".new", text, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(s.cfg.Outcomes+".new", s.cfg.Outcomes)
-	}
-	if err != nil {
+	if err := s.writeOutcomes(); err != nil {
+		s.mu.Lock()
+		s.news = true
+		s.mu.Unlock()
 		return fmt.Errorf("keep what TLS with other servers came to: %w", err)
 	}
 	return nil
+}
+
+func (s *Sender) writeOutcomes() error {
+	text, err := json.Marshal(s.Outcomes())
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(s.cfg.Outcomes+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync() // or a power cut may leave the new name without its octets
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), s.cfg.Outcomes)
 }

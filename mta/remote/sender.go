@@ -42,7 +42,7 @@ type Sender struct {
 
 	mu       sync.Mutex
 	outcomes map[string]TLSOutcome // by host name
-	news     bool                  // something in outcomes is not in the file
+	news     bool                  // something in outcomes has not been written to the file
 }
 
 // New returns a Sender.
