@@ -18,6 +18,7 @@ import (
 
 	"facteur/imap/deflate"
 	"facteur/imap/wire"
+	"facteur/linger"
 )
 
 // conn is the network side of a session: bytes, deadlines, TLS, compression. All of it
@@ -115,30 +116,8 @@ func (c *conn) serve(ctx context.Context) {
 		return
 	}
 	if c.out.flush() == nil {
-		c.linger()
+		linger.Close(c.net)
 	}
-}
-
-// Bounds of what is still read after our last words.
-const (
-	lingerTime   = time.Second
-	lingerOctets = 1 << 20
-)
-
-// linger ends our half of the connection and reads on until the client ends its own. To close with
-// input unread would send a reset, which may overtake the BYE on its way.
-func (c *conn) linger() {
-	raw := c.net
-	if t, ok := raw.(*tls.Conn); ok {
-		t.CloseWrite() // close_notify
-		raw = t.NetConn()
-	}
-	half, ok := raw.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	raw.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, raw, lingerOctets)
 }
 
 // handshake does a TLS handshake of at most 10 seconds.

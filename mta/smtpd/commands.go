@@ -189,7 +189,7 @@ func (c *conn) rset(context.Context, string) *mta.Reply {
 }
 
 func (c *conn) quit(context.Context, string) *mta.Reply {
-	c.closing, c.quitting = true, true
+	c.closing = true
 	return replyBye
 }
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"facteur/auth"
+	"facteur/linger"
 	"facteur/mta"
 )
 
@@ -23,18 +24,17 @@ type conn struct {
 	seat *seat
 	idle atomic.Bool // waiting for a command outside of a message
 
-	peer     mta.Peer
-	names    bool // the reverse name has been looked for
-	listed   *mta.Reply
-	looked   bool // the lists have been asked
-	state    state
-	env      mta.Envelope
-	chunks   *collector  // between BDAT and BDAT LAST
-	found    []slog.Attr // about the message in our hands, for the log
-	login    *auth.Login
-	ends     time.Time // of the session
-	closing  bool      // after the reply under way
-	quitting bool      // the peer said QUIT
+	peer    mta.Peer
+	names   bool // the reverse name has been looked for
+	listed  *mta.Reply
+	looked  bool // the lists have been asked
+	state   state
+	env     mta.Envelope
+	chunks  *collector  // between BDAT and BDAT LAST
+	found   []slog.Attr // about the message in our hands, for the log
+	login   *auth.Login
+	ends    time.Time // of the session
+	closing bool      // after the reply under way
 
 	messages, errors, unknown, useless int
 }
@@ -73,25 +73,27 @@ func (c *conn) serve(ctx context.Context) {
 	if c.s.Kind == Submissions && !c.handshake(ctx) {
 		return
 	}
-	if !c.greet() {
-		return
+	if c.greet() {
+		c.converse(ctx)
 	}
+	if c.flush() == nil && c.closing {
+		linger.Close(c.conn) // the peer may have sent more than we have read
+	}
+}
+
+// converse answers commands until one side has had enough.
+func (c *conn) converse(ctx context.Context) {
 	for !c.closing {
 		line, err := c.command()
-		if err != nil && !c.survive(err) {
-			break
-		}
-		if err == nil {
-			if r := c.dispatch(ctx, line); r != nil {
-				c.answer(ctx, r)
+		if err != nil {
+			if !c.survive(err) {
+				return
 			}
+			continue
 		}
-	}
-	if c.flush() != nil || !c.closing || c.quitting || c.s.stopping.Load() {
-		return
-	}
-	if t, ok := c.raw.(*net.TCPConn); ok && t.CloseWrite() == nil {
-		c.linger()
+		if r := c.dispatch(ctx, line); r != nil {
+			c.answer(ctx, r)
+		}
 	}
 }
 
@@ -101,12 +103,13 @@ func (c *conn) greet() bool {
 	if wait := c.s.Limits.Greet; wait > 0 {
 		c.conn.SetReadDeadline(time.Now().Add(wait))
 		err := c.fill()
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
-			if err == nil {
-				c.s.Log.Info("talked before the greeting", "listener", c.peer.Listener, "peer", c.peer.Addr.String())
-				c.say(replyEarly)
-				c.flush()
-			}
+		if err == nil {
+			c.s.Log.Info("talked before the greeting", "listener", c.peer.Listener, "peer", c.peer.Addr.String())
+			c.say(replyEarly)
+			c.closing = true
+			return false
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return false
 		}
 	}

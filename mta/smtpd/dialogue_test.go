@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,10 +17,11 @@ import (
 //	facts DMARC=fail ...   what the verifier finds out
 //	C: text                sent with CRLF; lines in a row leave in one piece
 //	C" text\r\n            sent as it is, with Go's escapes
+//	C* 1000 text           as C:, so many times
 //	S: pattern             the next line from the server; * stands for anything
 //	S: ...                 any number of lines
 //	TLS                    the client starts the handshake
-//	CLOSED                 the server has closed the connection
+//	CLOSED                 the server has closed the connection, and not reset it
 //	MESSAGES 1             so many messages were taken until now
 //	HAS text, LACKS text   the last of them does or does not hold text, with Go's escapes
 //	ENVELOPE from to,to    of the last of them
@@ -79,6 +81,14 @@ func (d *dialogue) play(lines []string) {
 			continue
 		case `C"`:
 			d.waiting += d.unquote(arg)
+			continue
+		case "C*":
+			times, text, _ := strings.Cut(arg, " ")
+			n, err := strconv.Atoi(times)
+			if err != nil {
+				d.fail("%v", err)
+			}
+			d.waiting += strings.Repeat(text+"\r\n", n)
 			continue
 		}
 		if d.waiting != "" {
@@ -169,8 +179,8 @@ func (d *dialogue) expect(word, arg, next string) {
 	case "TLS":
 		d.peer.tls()
 	case "CLOSED":
-		if l, ok := d.peer.line(); ok {
-			d.fail("not closed, but %q", l)
+		if l, err := d.peer.read(); err != io.EOF {
+			d.fail("not closed, but %q, %v", l, err)
 		}
 	case "MESSAGES":
 		if fmt.Sprint(len(got)) != arg {

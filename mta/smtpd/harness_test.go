@@ -247,6 +247,13 @@ func (p *peer) send(s string) {
 // line reads one line without its CRLF; "" and false at the end of the connection.
 func (p *peer) line() (string, bool) {
 	p.t.Helper()
+	line, err := p.read()
+	return line, err == nil
+}
+
+// read is line with the error that ended the connection: io.EOF when its end was an orderly one.
+func (p *peer) read() (string, error) {
+	p.t.Helper()
 	for {
 		if i := bytes.IndexByte(p.buf, '\n'); i >= 0 {
 			line := string(p.buf[:i+1])
@@ -254,7 +261,7 @@ func (p *peer) line() (string, bool) {
 			if !strings.HasSuffix(line, "\r\n") {
 				p.t.Fatalf("line %q ends without CRLF", line)
 			}
-			return strings.TrimSuffix(line, "\r\n"), true
+			return strings.TrimSuffix(line, "\r\n"), nil
 		}
 		b := make([]byte, 4096)
 		n, err := p.conn.Read(b)
@@ -264,7 +271,7 @@ func (p *peer) line() (string, bool) {
 			if errors.As(err, &ne) && ne.Timeout() {
 				p.t.Fatal("no answer in time")
 			}
-			return "", false
+			return "", err
 		}
 	}
 }

@@ -14,7 +14,6 @@ const (
 	authLineMax = 12288    // RFC 4954 4.3
 	drainMax    = 64 << 10 // of a line too long, before we give up on it
 	writeWait   = 60 * time.Second
-	lingerWait  = 2 * time.Second
 )
 
 var (
@@ -105,16 +104,4 @@ func (w *wire) skipLine() error {
 		}
 	}
 	return errors.New("a line without an end")
-}
-
-// linger reads on for a moment after our last words: closing a connection with octets of the peer
-// unread resets it, and those words would be lost.
-func (w *wire) linger() {
-	w.conn.SetReadDeadline(time.Now().Add(lingerWait))
-	for n := 0; n < drainMax; n += w.w {
-		w.r, w.w = 0, 0
-		if w.fill() != nil {
-			return
-		}
-	}
 }
