@@ -87,7 +87,7 @@ func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel) error {
 		return fmt.Errorf("store for %s: %w", c.account, err)
 	}
 	for _, s := range stored {
-		a.cfg.Log.Info("delivered", "id", m.ID, "from", m.Env.MailFrom.String(), "to", c.to[0].String(),
+		a.cfg.Log.Info("message delivered", "id", m.ID, "from", m.Env.MailFrom.String(), "to", c.to[0].String(),
 			"account", c.account, "mailbox", s.Mailbox, "uid", s.UID, "path", s.Path, "size", size)
 	}
 	return nil

@@ -251,8 +251,37 @@ func TestExplainTellsAMessagesWayInAndOut(t *testing.T) {
 				t.Errorf("explain %s lacks %q:\n%s", name, want, out)
 			}
 		}
+		if n := strings.Count(out, "message delivered"); n != 2 { // to ann and to carol
+			t.Errorf("explain %s tells of %d deliveries:\n%s", name, n, out)
+		}
 	}
 	facteur(t, exitNotFound, "--data", d.dir, "explain", "no-such-message")
+}
+
+// What passes through the queue to a mailbox of ours has one line about it, with all that is known.
+func TestOneLineForOneDelivery(t *testing.T) {
+	d := startDaemon(t, "")
+	reply := d.submit("ben@example.org").mail("ben@example.org", []string{"ann@example.org"}, strings.Replace(hello, "carol@elsewhere.test", "ben@example.org", 1))
+	id := reply[strings.LastIndexByte(reply, ' ')+1:]
+	d.waitFor("ann@example.org", "INBOX")
+	if err := d.stop(); err != nil { // all that was to be said has been
+		t.Fatal(err)
+	}
+	out := facteur(t, exitOK, "--data", d.dir, "explain", id)
+	var about []string
+	for line := range strings.Lines(out) {
+		if strings.Contains(line, "delivered") {
+			about = append(about, line)
+		}
+	}
+	if len(about) != 1 {
+		t.Fatalf("%d lines:\n%s", len(about), out)
+	}
+	for _, want := range []string{"message delivered", "from=ben@example.org", "to=ann@example.org", "account=ann@example.org", "mailbox=INBOX", "uid=1", "path=", "size="} {
+		if !strings.Contains(about[0], want) {
+			t.Errorf("%q is missing in %s", want, about[0])
+		}
+	}
 }
 
 // The same verbs work over the socket of a running server and on the folder of a stopped one.

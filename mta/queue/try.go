@@ -108,9 +108,14 @@ func (q *Queue) finish(ctx context.Context, j *job, results []mta.Result) {
 	}
 }
 
-// logResults writes one line for each recipient, and for a notice.
+// logResults writes one line for each recipient, and for a notice. What was delivered here, without a server, has
+// its line already: mda writes it, since it knows the mailbox, and since not all of it passes through the queue.
 func (q *Queue) logResults(j *job, v *verdict) {
 	for _, f := range v.fates {
+		here := f.Remote == "" && (f.Action == ActionDelivered || f.Action == ActionRelayed)
+		if here {
+			continue
+		}
 		args := []any{"id", j.id, "to", f.To, "dest", j.dest}
 		if f.Remote != "" {
 			args = append(args, "remote", f.Remote, "peer", f.Peer, "tls", f.TLS)
