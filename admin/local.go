@@ -150,18 +150,17 @@ func (l *Local) describe(ctx context.Context, a auth.Account) (Account, error) {
 	return out, err
 }
 
-// AddAccount implements Service.
+// AddAccount implements Service. The mail's folder comes first: a kill in between leaves an empty folder, which the next
+// try takes over, and never an account without one.
 func (l *Local) AddAccount(ctx context.Context, q NewAccount) (Secret, error) {
 	name, err := accountName(q.Name)
 	if err != nil {
 		return Secret{}, err
 	}
 	s := chosenOrNew(name, &q.Password)
-	if err := l.Directory.AddAccount(ctx, name, q.Password); err != nil {
+	err = l.Directory.AddAccountAfter(ctx, name, q.Password, func() error { return l.Store.CreateAccount(ctx, name) })
+	if err != nil {
 		return Secret{}, unhosted(err)
-	}
-	if err := l.Store.CreateAccount(ctx, name); err != nil {
-		return Secret{}, errors.Join(err, l.Directory.RemoveAccount(ctx, name))
 	}
 	return s, nil
 }

@@ -25,6 +25,13 @@ type Account struct {
 
 // AddAccount makes an account; its domain must be hosted.
 func (d *Directory) AddAccount(ctx context.Context, name, pw string) error {
+	return d.AddAccountAfter(ctx, name, pw, func() error { return nil })
+}
+
+// AddAccountAfter is AddAccount that calls before when nothing speaks against the account any more, and makes the
+// account when that has succeeded: a crash in between leaves what before has made, and no account. before must not
+// call the Directory.
+func (d *Directory) AddAccountAfter(ctx context.Context, name, pw string, before func() error) error {
 	addr, err := accountAddress(name)
 	if err != nil {
 		return err
@@ -44,7 +51,10 @@ func (d *Directory) AddAccount(ctx context.Context, name, pw string) error {
 		}
 		_, err := tx.Exec(`INSERT INTO accounts (name, domain, created, hash, scram_salt, scram) VALUES (?,?,?,?,?,?)`,
 			addr.Key(), dom.Name, toUnix(d.cfg.Now()), hash, salt, keys.bytes())
-		return err
+		if err != nil {
+			return err
+		}
+		return before()
 	})
 	return wrap(err, "add account %s", name)
 }

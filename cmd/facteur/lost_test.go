@@ -19,8 +19,10 @@ func TestLostAccounts(t *testing.T) {
 	mx.Want("250 ")
 	mx.Send("MAIL FROM:<>")
 	mx.Want("250")
-	mx.Send("RCPT TO:<ann@example.org>")
-	mx.Want("250")
+	for _, name := range []string{"ann", "ben"} {
+		mx.Send("RCPT TO:<%s@example.org>", name)
+		mx.Want("250")
+	}
 	mx.Send("DATA")
 	mx.Want("354")
 	mx.Send("From: <friend@friend.test>\r\nSubject: keep me\r\n\r\nx\r\n.")
@@ -68,6 +70,33 @@ func TestLostAccounts(t *testing.T) {
 	}
 	if !strings.Contains(again.log.String(), "account=ben@example.org") {
 		t.Error("nobody is told of ben's mail, who has no account")
+	}
+}
+
+// What a killed "facteur account add" leaves is no lost server.db, and the next try makes it a whole account.
+func TestKilledAccountAddIsNoLoss(t *testing.T) {
+	cfg := DefaultConfig()
+	cfg.Hostname, cfg.Data = "mail.example.org", t.TempDir()
+	p, err := openParts(cfg, "test", slog.New(slog.DiscardHandler), defaultDeps(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	ctx, s := t.Context(), p.service(cfg)
+	if _, err := s.AddDomain(ctx, admin.Domain{Name: "example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.CreateAccount(ctx, "ann@example.org"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.knowsOwners(ctx, cfg.Data); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.AddAccount(ctx, admin.NewAccount{Name: "ann@example.org"}); err != nil {
+		t.Error(err)
+	}
+	if boxes, err := s.Mailboxes(ctx, admin.Name{Name: "ann@example.org"}); err != nil || len(boxes) == 0 {
+		t.Errorf("mailboxes %+v, %v", boxes, err)
 	}
 }
 

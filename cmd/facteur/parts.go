@@ -163,6 +163,8 @@ func (p *parts) knowsOwners(ctx context.Context, data string) error {
 	for _, a := range known {
 		ownerless = slices.DeleteFunc(ownerless, func(name string) bool { return name == a.Name })
 	}
+	// A folder without mail is no loss: "facteur account add" has been killed.
+	ownerless = slices.DeleteFunc(ownerless, func(name string) bool { return p.isEmpty(ctx, name) })
 	switch {
 	case len(ownerless) == 0:
 	case len(known) == 0:
@@ -174,6 +176,17 @@ func (p *parts) knowsOwners(ctx context.Context, data string) error {
 			"accounts", len(ownerless), "account", ownerless[0])
 	}
 	return nil
+}
+
+// isEmpty reports whether an account's folder is known to hold no message.
+func (p *parts) isEmpty(ctx context.Context, name string) bool {
+	mail, err := p.store.Account(ctx, name)
+	if err != nil {
+		return false
+	}
+	defer mail.Release()
+	usage, err := mail.Usage(ctx)
+	return err == nil && usage.Messages == 0
 }
 
 // close closes what is open, the newest first.
