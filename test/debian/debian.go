@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -115,8 +116,11 @@ func Resume(dir string, binds ...string) *Session { return &Session{dir: dir, bi
 func (s *Session) layer() string { return filepath.Join(s.dir, "layer") }
 
 // Command prepares a command in the session, in a mount and PID namespace of its own: when it
-// ends, or ctx does, everything that it started ends too. One command of a Session runs at
-// a time.
+// ends, or ctx does, everything that it started ends too, and Wait returns after the last. One command
+// of a Session runs at a time.
+//
+// When our own process dies, the command ends too, unless it has become another user or is set-user-ID, since it has
+// no PR_SET_PDEATHSIG any more then (prctl(2)). For such a server args is a shell that waits for it.
 func (s *Session) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return overlay(ctx, s.layer(), filepath.Join(s.dir, "mount"), s.binds, args...)
 }
@@ -148,9 +152,24 @@ exec chroot "$mount" "$@"`
 	argv = append(append(append(argv, binds...), "--"), args...)
 	cmd := exec.CommandContext(ctx, "unshare", argv...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Cancel = func() error { return end(cmd.Process) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd
+}
+
+// end kills a namespace's first process. The kernel then kills all others, daemons with sessions of their own too, and
+// unshare ends when they are gone. (Killed itself, unshare would wait for nobody.)
+func end(unshare *os.Process) error {
+	list, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", unshare.Pid))
+	if err != nil {
+		return unshare.Kill()
+	}
+	for _, word := range strings.Fields(string(list)) {
+		if pid, err := strconv.Atoi(word); err == nil {
+			return syscall.Kill(pid, syscall.SIGKILL)
+		}
+	}
+	return unshare.Kill() // it has not started anything yet
 }
 
 // lock makes the folder and holds it against other test processes.

@@ -71,8 +71,8 @@ func Shift(t testing.TB) int {
 	return Port(t, 2110-first, 2143-first, 2465-first, 2525-first, 2587-first, 2993-first, 2995-first) - first
 }
 
-// Run starts a program, which ends with the test at the latest: asked first, and killed if the test's own
-// process dies.
+// Run starts a program, which ends with the test at the latest: asked to, or by cmd.Cancel where there is one, and
+// killed if the test's own process dies.
 func Run(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	if cmd.SysProcAttr == nil {
@@ -82,7 +82,11 @@ func Run(t testing.TB, cmd *exec.Cmd) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
+		if cmd.Cancel != nil {
+			_ = cmd.Cancel()
+		} else {
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+		}
 		_ = cmd.Wait()
 	})
 }

@@ -3,7 +3,8 @@ package peers
 import "fmt"
 
 // The servers' configurations: accept mail for their own domain into one Maildir, refuse nobody-refused, and relay
-// for demo.test to our port. Everything else is as Debian ships it.
+// for demo.test to our port. Everything else is as Debian ships it. The shell that starts a server waits for it: see
+// debian's Command.
 
 func postfixFiles(p *peer) map[string]string {
 	return map[string]string{
@@ -54,7 +55,7 @@ scache unix - - n - 1 scache
 	}
 }
 
-const postfixStart = `postfix set-permissions >/dev/null 2>&1; postfix check; exec /usr/lib/postfix/sbin/master`
+const postfixStart = `postfix set-permissions >/dev/null 2>&1; postfix check; /usr/lib/postfix/sbin/master & wait`
 
 func eximFiles(p *peer) map[string]string {
 	return map[string]string{"/etc/exim4/exim4.conf": fmt.Sprintf(`primary_hostname = mail.exim.test
@@ -109,7 +110,7 @@ begin retry
 `, p.data, p.port, p.ours)}
 }
 
-const eximStart = `chown Debian-exim $data /etc/peer.key; exec exim4 -bdf -q5s`
+const eximStart = `chown Debian-exim $data /etc/peer.key; exim4 -bdf -q5s & wait`
 
 func opensmtpdFiles(p *peer) map[string]string {
 	return map[string]string{"/etc/smtpd.conf": fmt.Sprintf(`pki peer cert "/etc/peer.pem"
@@ -124,4 +125,4 @@ match from any for domain "demo.test" action "out"
 `, p.data, p.port, p.ours)}
 }
 
-const opensmtpdStart = `mkdir -p -m 711 /var/spool/smtpd; chmod 711 /var/spool/smtpd; exec smtpd -d`
+const opensmtpdStart = `mkdir -p -m 711 /var/spool/smtpd; chmod 711 /var/spool/smtpd; smtpd -d & wait`

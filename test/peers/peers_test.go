@@ -32,7 +32,7 @@ type peer struct {
 	domain   string
 	packages []string
 	files    func(p *peer) map[string]string // configuration: path and text
-	start    string                          // shell: run in the foreground or wait for its children
+	start    string                          // shell: starts it and waits
 	utf8     bool                            // speaks SMTPUTF8
 	dsn      bool
 
