@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"facteur/auth"
+	"facteur/linger"
 	"facteur/storage"
 )
 
@@ -104,28 +105,8 @@ func (c *session) serve(ctx context.Context) {
 		c.run(ctx, line)
 	}
 	if c.flush() == nil {
-		c.linger()
+		linger.Close(c.conn)
 	}
-}
-
-// Bounds of what is still read after our last words.
-const (
-	lingerTime   = time.Second
-	lingerOctets = 1 << 20
-)
-
-// linger ends our half of the connection and reads on until the client ends its own, as imap's does. To close
-// with input unread would send a reset, which may overtake the answer to QUIT on its way.
-func (c *session) linger() {
-	if t, ok := c.conn.(*tls.Conn); ok {
-		t.CloseWrite() // close_notify
-	}
-	half, ok := c.raw.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil {
-		return
-	}
-	c.raw.SetReadDeadline(time.Now().Add(lingerTime))
-	io.CopyN(io.Discard, c.raw, lingerOctets)
 }
 
 var (
