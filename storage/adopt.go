@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"strings"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -26,6 +28,9 @@ func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
 		r, ok := l.measure(f)
 		if !ok {
 			continue
+		}
+		if strings.Contains(r.base, ":") { // a name in new has no other colon to be read by
+			r.base = maildir.NewBase(time.Unix(r.internal, 0), maildir.NewUnique(), m.a.s.host)
 		}
 		r.uid, r.modseq = next, modseq
 		sub, name := m.base().nameOf(&r.rec, r.base)
@@ -52,14 +57,17 @@ func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
 	return nil
 }
 
-var errNoMessage = errors.New("not a message")
+var (
+	errNoMessage  = errors.New("not a message")
+	errUnfinished = errors.New("still being written")
+)
 
 // measure works out the row of a file from its name, and from the file where the name
 // doesn't say. A file that can't be read must not close the mailbox to all others: it is
 // left where it is.
 func (l *look) measure(f listed) (row, bool) {
 	r, err := l.measureFile(f)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errUnfinished) {
 		l.m.a.s.cfg.Log.Warn("file passed over", "account", l.m.a.name, "file", l.m.path(f.Sub, f.Name), "error", err)
 	}
 	return r, err == nil
@@ -77,7 +85,7 @@ func (l *look) measureFile(f listed) (row, error) {
 	}
 	disk, virtual := st.Size(), f.name.Virtual
 	if virtual < disk || f.name.Size != disk {
-		if virtual, err = virtualSize(m.a.fs, path); err != nil {
+		if virtual, err = l.virtualSize(path); err != nil {
 			return row{}, err
 		}
 	}
@@ -94,8 +102,9 @@ func (l *look) measureFile(f listed) (row, error) {
 	if err != nil {
 		return row{}, err
 	}
-	if f.Sub == maildir.New {
-		set |= inNew
+	// A name in new has no flags. mbsync puts flagged messages there all the same: they go where their flags are kept.
+	if f.Sub == maildir.New && set == 0 {
+		set = inNew
 	}
 	base := f.name.Base
 	if base == "" || len(base) > maildir.MaxBase {
@@ -106,13 +115,17 @@ func (l *look) measureFile(f listed) (row, error) {
 	}, base}, nil
 }
 
-// virtualSize is the size with each bare LF written as CRLF.
-func virtualSize(fsys maildir.FS, path string) (int64, error) {
-	f, err := fsys.Open(path)
+// virtualSize is the size with each bare LF written as CRLF. A file that somebody is still writing has none.
+func (l *look) virtualSize(path string) (int64, error) {
+	f, err := l.m.a.fs.Open(path)
 	if err != nil {
 		return 0, err
 	}
 	defer f.Close()
+	if maildir.BeingWritten(f) {
+		l.m.unfinished = true
+		return 0, errUnfinished
+	}
 	r := bufio.NewReaderSize(f, 64<<10)
 	var size int64
 	cr := false

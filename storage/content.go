@@ -43,6 +43,13 @@ func (m *Mailbox) Open(uid UID) (Content, error) {
 		}
 		f, err := m.a.fs.Open(m.path(s.fileName(pos)))
 		if err == nil {
+			if st, err := f.Stat(); err == nil && !s.recAt(pos).holds(st) {
+				f.Close()
+				if err := m.changed(context.Background(), uid); err != nil {
+					return nil, err
+				}
+				continue
+			}
 			return contentOf(f, s.recAt(pos))
 		}
 		if !errors.Is(err, fs.ErrNotExist) {

@@ -6,7 +6,9 @@
 //  1. The Maildir is the truth and index.db can be thrown away. Without it and after
 //     a restart nothing is lost and no client notices: same UIDVALIDITY, UIDs, flags
 //     and folders. Other programs may add, flag, move and delete files while we
-//     run, and watchers are woken.
+//     run, and watchers are woken. A file that one still writes comes in when it is
+//     closed; one that is written to later becomes a new message. A folder renamed by
+//     another program keeps its UIDs.
 //  2. The layout is Maildir++: cur new tmp at the account's root for INBOX, .Sent and
 //     .Archive.2026 beside them, names in modified UTF-7 with a literal dot written
 //     "&AC4-". Mailbox names in this API are UTF-8 with "/" between levels.
@@ -40,7 +42,7 @@
 // syncs, and what a crash leaves after each step, is in maildir/write.go.
 //
 // BUGS: A file over 4 GiB is not taken for a message, nor is a folder whose name is not in
-// modified UTF-7. A message with bare LFs is turned into CRLF in memory. Keywords that
+// modified UTF-7, or one that is a symbolic link. A message with bare LFs is turned into CRLF in memory. Keywords that
 // Dovecot keeps in dovecot-keywords are not read: letters without a name are dropped
 // when the file gets its name here. The date of SAVEDATE is the delivery's again after the
 // index was lost. Where another program changes a folder in the same tick of the kernel's

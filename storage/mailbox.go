@@ -41,6 +41,9 @@ type Mailbox struct {
 	indexNext UID
 	started   bool
 	counted   Usage
+	// Another program is still writing some file. It comes in when it is closed; where inotify can't tell of that, at
+	// the next look, for which the folder's times are not noted.
+	unfinished bool
 
 	flushed *Snapshot // what the index has; guarded by Account.flushMu
 }
@@ -341,7 +344,7 @@ func (m *Mailbox) learn(f Flags) error {
 // touched notes the times of the folder after a change of our own. The lock is held.
 func (m *Mailbox) touched() {
 	times, err := maildir.StatTimes(m.a.fs, m.place.Load().folder)
-	if err != nil {
+	if err != nil || m.unfinished {
 		times = maildir.Times{} // refresh will say
 	}
 	n := m.snap.Load().next()

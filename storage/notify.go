@@ -19,11 +19,12 @@ type notifier struct {
 	news chan []event
 }
 
-// event is a name that has come into a folder or gone from it.
+// event is a name that has come into a folder or gone from it, or whose file was written to or given another owner.
 type event struct {
 	watch int32
 	name  string
 	there bool
+	wrote bool // a program that wrote to the file has closed it
 	lost  bool // instead of all else: events were lost
 	ended bool // instead of a name: the folder is not watched any more
 }
@@ -53,9 +54,12 @@ func (n *notifier) close() {
 
 // add watches a folder and returns the number that its events carry: the same again, if it is watched already.
 func (n *notifier) add(dir string) (watch int32, err error) {
-	w, err := unix.InotifyAddWatch(n.fd, dir, unix.IN_CREATE|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_MOVED_TO|unix.IN_ONLYDIR)
+	w, err := unix.InotifyAddWatch(n.fd, dir, arrives|unix.IN_DELETE|unix.IN_MOVED_FROM|unix.IN_ONLYDIR)
 	return int32(w), err
 }
+
+// arrives is what leaves a file where it is. Our own files are written in tmp, where nobody watches.
+const arrives = unix.IN_CREATE | unix.IN_MOVED_TO | unix.IN_CLOSE_WRITE | unix.IN_ATTRIB
 
 // remove ends a watch. An error would mean that the system has done so already, with the folder.
 func (n *notifier) remove(watch int32) { _, _ = unix.InotifyRmWatch(n.fd, uint32(watch)) }
@@ -109,7 +113,8 @@ func appendEvents(news []event, p []byte) []event {
 		news = append(news, event{
 			watch: int32(binary.NativeEndian.Uint32(p[at:])),
 			name:  strings.TrimRight(text[name:name+length], "\x00"),
-			there: mask&(unix.IN_CREATE|unix.IN_MOVED_TO) != 0,
+			there: mask&arrives != 0,
+			wrote: mask&unix.IN_CLOSE_WRITE != 0,
 			lost:  mask&unix.IN_Q_OVERFLOW != 0,
 			ended: mask&unix.IN_IGNORED != 0,
 		})

@@ -31,7 +31,7 @@ func TestNotifier(t *testing.T) {
 		t.Error("a folder that isn't there was watched")
 	}
 	for _, err := range []error{
-		os.WriteFile(filepath.Join(dir, "a", "one"), nil, 0o600), // not told: that it was written
+		os.WriteFile(filepath.Join(dir, "a", "one"), nil, 0o600),
 		os.Rename(filepath.Join(dir, "a", "one"), filepath.Join(dir, "a", "a longer name: 2,S")),
 		os.Rename(filepath.Join(dir, "a", "a longer name: 2,S"), filepath.Join(dir, "b", "two")),
 		os.RemoveAll(filepath.Join(dir, "b")),
@@ -51,11 +51,14 @@ func TestNotifier(t *testing.T) {
 				what, ended = "end", true
 			case e.there:
 				what = "+"
+				if e.wrote {
+					what = "wrote"
+				}
 			}
 			got = append(got, what+" "+watches[e.watch]+"/"+e.name)
 		}
 	}
-	want := []string{"+ a/one", "- a/one", "+ a/a longer name: 2,S", "- a/a longer name: 2,S", "+ b/two", "- b/two", "end b/"}
+	want := []string{"+ a/one", "wrote a/one", "- a/one", "+ a/a longer name: 2,S", "- a/a longer name: 2,S", "+ b/two", "- b/two", "end b/"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -83,6 +83,7 @@ func (l *look) run(ctx context.Context) error {
 	if err := l.list(); err != nil {
 		return err
 	}
+	m.unfinished = false
 	before := m.snap.Load()
 	if !before.looked {
 		// The folder isn't as the index has it. After a kill, sessions may have seen ModSeqs and
@@ -104,7 +105,7 @@ func (l *look) run(ctx context.Context) error {
 	}
 	n := m.snap.Load().next()
 	n.times = times
-	if l.renamed {
+	if l.renamed || m.unfinished {
 		n.times = maildir.Times{}
 	}
 	if n.FirstRecent == 0 { // nothing was known
@@ -266,8 +267,8 @@ func (l *look) changed() error {
 		if err != nil {
 			return err
 		}
-		if f.Sub == maildir.New {
-			set |= inNew
+		if f.Sub == maildir.New && set == 0 {
+			set = inNew
 		}
 		positions, sets = append(positions, i), append(sets, set)
 	}

@@ -67,16 +67,24 @@ func (a *Account) readTree() error {
 	}
 	slices.Sort(names) // the same order every time
 	found := map[string]bool{}
+	var fresh [][2]string
 	for _, folder := range append([]string{""}, names...) {
 		name, ok := a.isFolder(folder)
 		if !ok {
 			continue
 		}
 		found[name] = true
-		if a.mailboxes[name] != nil {
-			continue
+		if a.mailboxes[name] == nil {
+			fresh = append(fresh, [2]string{name, folder})
 		}
-		if err := a.addFolder(name, folder); err != nil {
+	}
+	for _, f := range fresh {
+		name, folder := f[0], f[1]
+		moved, err := a.renamed(name, folder, found)
+		if err == nil && !moved {
+			err = a.addFolder(name, folder)
+		}
+		if err != nil {
 			return fmt.Errorf("folder of %q: %w", name, err)
 		}
 	}
@@ -98,8 +106,34 @@ func (a *Account) isFolder(folder string) (name string, ok bool) {
 	if err != nil {
 		return "", false
 	}
+	// Two names of one folder would take each other's files for foreign ones, and give them new UIDs without end.
+	if st, err := a.fs.Lstat(folder); err != nil || !st.IsDir() {
+		return "", false
+	}
 	_, err = a.fs.Stat(maildir.Join(folder, string(maildir.Cur)))
 	return name, err == nil
+}
+
+// renamed sees that a new folder is that of a mailbox whose own is gone: another program has renamed it.
+// UIDVALIDITY, UIDs and sessions stay, as in RenameMailbox. treeMu is held.
+func (a *Account) renamed(name, folder string, found map[string]bool) (bool, error) {
+	info, err := maildir.ReadInfo(a.fs, maildir.Join(folder, maildir.InfoFile))
+	if err != nil {
+		return false, nil // addFolder looks again, and says what is to be said
+	}
+	for old, m := range a.mailboxes {
+		if m.validity != info.UIDValidity || m.id != info.ID || found[old] {
+			continue
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.place.Store(&place{name, folder})
+		delete(a.mailboxes, old)
+		a.mailboxes[name] = m
+		a.generation.Add(1)
+		return true, nil
+	}
+	return false, nil
 }
 
 // addFolder takes a folder into the list. One without a text file of its own, or

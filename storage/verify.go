@@ -95,10 +95,11 @@ func (v *verifier) files() error {
 		}
 		delete(on, path)
 		st, err := m.a.fs.Stat(path)
-		if err != nil {
-			return err
+		if err != nil { // a bad disk, or a symbolic link to nowhere: all others are still worth a look
+			v.found(uid, path, "its file can't be looked at: %v", err)
+			continue
 		}
-		if r := s.recAt(i); st.Size() != int64(r.size-r.lf) {
+		if r := s.recAt(i); !r.holds(st) {
 			v.found(uid, path, "its file has %d octets and had %d: another program has cut it off or written to it", st.Size(), r.size-r.lf)
 		}
 	}
@@ -206,23 +207,48 @@ func (a *Account) Rebuild(ctx context.Context) error {
 func (m *Mailbox) disownChanged() error {
 	s := m.snap.Load()
 	for i := range s.uids {
-		sub, name := s.fileName(i)
-		path := m.path(sub, name)
-		st, err := m.a.fs.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if r := s.recAt(i); st.Size() == int64(r.size-r.lf) {
-			continue
-		}
-		if err := m.disown(sub, name, st.ModTime()); err != nil {
+		if _, err := m.disownIfChanged(s, i); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (m *Mailbox) disownIfChanged(s *Snapshot, pos int) (changed bool, err error) {
+	sub, name := s.fileName(pos)
+	st, err := m.a.fs.Stat(m.path(sub, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil || s.recAt(pos).holds(st) {
+		return false, err
+	}
+	return true, m.disown(sub, name, st.ModTime())
+}
+
+// holds reports whether a file has the size of the message.
+func (r *rec) holds(st fs.FileInfo) bool { return st.Size() == int64(r.size-r.lf) }
+
+// changed takes in that another program has cut off a message's file or written to it. Served as what it was, it would end
+// a client's connection in the middle of each FETCH.
+func (m *Mailbox) changed(ctx context.Context, uid UID) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	s := m.snap.Load()
+	pos, ok := s.Find(uid)
+	if !ok {
+		return nil
+	}
+	changed, err := m.disownIfChanged(s, pos)
+	if err != nil || !changed {
+		return err
+	}
+	m.a.s.cfg.Log.Warn("another program has cut off a file or written to it: it becomes a new message", "account", m.a.name,
+		"mailbox", m.Name(), "uid", uid, "size", s.recAt(pos).size)
+	return m.refresh(ctx, true)
 }
 
 // disown gives a file a name that nobody knows, with its flags: the next look at the folder takes it for a new message.

@@ -16,6 +16,12 @@ func TestVerifyFindsWhatIsWrong(t *testing.T) {
 		"file is gone": func(t *testing.T, a *Account, m *Mailbox) error {
 			return os.Remove(fileOf(t, m, 1))
 		},
+		"can't be looked at": func(t *testing.T, a *Account, m *Mailbox) error {
+			if err := os.Remove(fileOf(t, m, 1)); err != nil {
+				return err
+			}
+			return os.Symlink("nowhere", fileOf(t, m, 1))
+		},
 		"not in the index": func(t *testing.T, a *Account, m *Mailbox) error {
 			return os.WriteFile(filepath.Join(a.path, "cur", "stray"), nil, 0o600)
 		},

@@ -103,7 +103,7 @@ func (w *watcher) forget(dir string, of watched) {
 
 // look goes through news: of each folder, by name, whether the last event left it there.
 func (w *watcher) look(ctx context.Context, news []event) {
-	folders := map[string]map[string]bool{}
+	folders, written := map[string]map[string]bool{}, map[string][]string{}
 	for _, e := range news {
 		dir, ok := w.paths[e.watch]
 		switch {
@@ -118,6 +118,9 @@ func (w *watcher) look(ctx context.Context, news []event) {
 				folders[dir] = map[string]bool{}
 			}
 			folders[dir][e.name] = e.there
+			if e.wrote {
+				written[dir] = append(written[dir], e.name)
+			}
 		}
 	}
 	for dir, names := range folders {
@@ -129,6 +132,7 @@ func (w *watcher) look(ctx context.Context, news []event) {
 		case of.m.Gone():
 			w.forget(dir, of)
 		default:
+			w.lookWritten(ctx, of.m, written[dir])
 			w.lookMailbox(ctx, of.m, maildir.Sub(filepath.Base(dir)), names)
 		}
 	}
@@ -151,6 +155,24 @@ func (w *watcher) lookMailbox(ctx context.Context, m *Mailbox, sub maildir.Sub, 
 	m.mu.Unlock()
 	if still {
 		w.refresh(ctx, m, true)
+	}
+}
+
+// lookWritten: what another program wrote to after it had its UID is another message (Mailbox.changed).
+func (w *watcher) lookWritten(ctx context.Context, m *Mailbox, names []string) {
+	for _, name := range names {
+		s := m.Snapshot()
+		if s == nil {
+			return // the first look measures
+		}
+		uid := UID(maildir.ParseFileName(name).UID)
+		if pos, ok := s.Find(uid); ok {
+			if st, err := m.a.fs.Stat(m.path(s.fileName(pos))); err == nil && !s.recAt(pos).holds(st) {
+				if err := m.changed(ctx, uid); err != nil && ctx.Err() == nil && !m.Gone() {
+					w.s.cfg.Log.Warn("look at a file that was written to", "account", m.a.name, "mailbox", m.Name(), "error", err)
+				}
+			}
+		}
 	}
 }
 

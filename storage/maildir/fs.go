@@ -25,6 +25,7 @@ type FS interface {
 	Mkdir(name string) error
 	ReadDir(name string) ([]string, error) // names, in no order
 	Stat(name string) (fs.FileInfo, error)
+	Lstat(name string) (fs.FileInfo, error) // of a symbolic link itself
 	SyncDir(name string) error
 	// Hold keeps folders open for many calls in a row on names in them, until release.
 	Hold(dirs ...string) (release func())
@@ -90,6 +91,7 @@ func (r *rootFS) Mkdir(name string) error            { return r.root.Mkdir(name,
 func (r *rootFS) Stat(name string) (fs.FileInfo, error) {
 	return r.root.Stat(name)
 }
+func (r *rootFS) Lstat(name string) (fs.FileInfo, error) { return r.root.Lstat(name) }
 
 func (r *rootFS) ReadDir(name string) ([]string, error) {
 	f, err := r.root.Open(name)
