@@ -44,7 +44,7 @@ func (s *session) fetch(ctx context.Context, r *request) error {
 	if err := f.run(ctx, s.limit(r, spans)); err != nil {
 		return err
 	}
-	if f.gone && !r.cmd.uid && r.okCode == "" { // RFC 2180 4.1.2
+	if f.gone && !r.cmd.uid && r.okCode == "" { // RFC 2180 4.1.2, but with the OK of RFC 5530 3
 		r.okCode, r.okText = "EXPUNGEISSUED", "Some messages were expunged already."
 	}
 	return nil

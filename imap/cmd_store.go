@@ -127,7 +127,7 @@ func (s *session) answerStore(r *request, q storeRequest, spans []span, result s
 		r.own = append(r.own, e)
 		s.writeFlags(r, i, e)
 	}
-	if gone && !r.cmd.uid { // RFC 2180 4.2.1
+	if gone && !r.cmd.uid { // RFC 5530 3; the tagged NO of RFC 2180 4.2.3 is a MAY
 		r.okCode, r.okText = "EXPUNGEISSUED", "Some messages were expunged already."
 	}
 }
