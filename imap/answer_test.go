@@ -70,25 +70,3 @@ func TestLongAnswersAreWrittenInPieces(t *testing.T) {
 		}
 	}
 }
-
-// Whoever reads many details tells that it goes on, where the last sign was long ago.
-func TestReadingDetailsShowsProgress(t *testing.T) {
-	h := newHouse(t, nil)
-	h.manyMessages(150)
-	box, err := h.account().Mailbox(t.Context(), "INBOX")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer box.Release()
-	p := &pieces{}
-	s := testSession(p)
-	watched := &watchedBox{Mailbox: box, session: s, tag: "a1"} // the last sign was never
-	for _, err := range watched.Details(t.Context(), box.Snapshot().UIDs()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, want := p.all.String(), "* OK [INPROGRESS (\"a1\" 64 NIL)] Still searching\r\n"; got != want {
-		t.Errorf("%q, want %q: one in ten seconds", got, want)
-	}
-}

@@ -63,7 +63,9 @@ func (s *session) transfer(ctx context.Context, r *request,
 	if len(spans) == 0 {
 		return nil, 0, nil
 	}
-	pairs, err = do(s.view.box, ctx, s.view.uidsOf(spans), to)
+	pairs, err = patiently(s.progress(r), func() ([]storage.UIDPair, error) {
+		return do(s.view.box, ctx, s.view.uidsOf(spans), to)
+	})
 	made := make([]storage.UID, len(pairs))
 	for i, p := range pairs {
 		made[i] = p.To
@@ -98,7 +100,7 @@ func (s *session) expunge(ctx context.Context, r *request) error {
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
 	}
-	gone, err := s.view.box.Expunge(ctx, uids)
+	gone, err := patiently(s.progress(r), func() ([]storage.UID, error) { return s.view.box.Expunge(ctx, uids) })
 	if err != nil {
 		return err
 	}

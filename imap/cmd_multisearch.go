@@ -131,7 +131,8 @@ func (s *session) searchOne(ctx context.Context, r *request, name string, opts *
 		return err
 	}
 	defer release()
-	found, err := s.searcher(v, r).run(ctx, key)
+	p := s.progress(r)
+	found, err := patiently(p, func() ([]int, error) { return s.searcher(v, p).run(ctx, key) })
 	if err != nil {
 		return err
 	}

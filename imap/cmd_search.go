@@ -3,10 +3,8 @@ package imap
 import (
 	"context"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
-	"time"
 
 	"facteur/imap/wire"
 	"facteur/storage"
@@ -162,63 +160,20 @@ func (s *session) notSaved(o *returnOptions, err error) error {
 
 // find runs a search over the selected mailbox and returns the positions of what it finds.
 func (s *session) find(ctx context.Context, r *request, key *searchKey) ([]int, error) {
-	return s.searcher(s.view, r).run(ctx, key)
+	p := s.progress(r)
+	return patiently(p, func() ([]int, error) { return s.searcher(s.view, p).run(ctx, key) })
 }
 
-func (s *session) searcher(v *view, r *request) *search {
+func (s *session) searcher(v *view, p *progress) *search {
 	saved := s.saved
 	if v != s.view { // "$" is of the selected mailbox
 		saved = nil
 	}
 	return &search{
-		box:  &watchedBox{Mailbox: v.box, session: s, tag: r.tag, last: time.Now()},
+		box:  &countedBox{Mailbox: v.box, progress: p},
 		uids: v.uids, entry: v.entry, entries: v.entries([]span{{0, len(v.uids)}}), recent: v.isRecent,
 		saved: saved, now: s.srv.cfg.Now(),
 	}
-}
-
-// watchedBox tells the client that a SEARCH, SORT or THREAD which reads on goes on (RFC 9585).
-// What it writes is so little that the socket takes it without waiting.
-type watchedBox struct {
-	*storage.Mailbox
-	session *session
-	tag     string
-	read    int // messages whose details were read
-	opened  int // messages whose text was read; some searches ask for no details
-	last    time.Time
-}
-
-// progressEvery is the time between two signs of progress.
-const progressEvery = 10 * time.Second
-
-func (b *watchedBox) Details(ctx context.Context, uids []storage.UID) iter.Seq2[*storage.Details, error] {
-	return func(yield func(*storage.Details, error) bool) {
-		for d, err := range b.Mailbox.Details(ctx, uids) {
-			if b.read++; err == nil && b.read%64 == 0 { // the clock costs more than the count
-				err = b.progress()
-			}
-			if !yield(d, err) {
-				return
-			}
-		}
-	}
-}
-
-func (b *watchedBox) Open(uid storage.UID) (storage.Content, error) {
-	b.opened++
-	if err := b.progress(); err != nil {
-		return nil, err
-	}
-	return b.Mailbox.Open(uid)
-}
-
-func (b *watchedBox) progress() error {
-	if b.tag == "" || time.Since(b.last) < progressEvery {
-		return nil
-	}
-	b.last = time.Now()
-	b.session.out.printf("* OK [INPROGRESS (%s %d NIL)] Still searching\r\n", wire.AppendString(nil, b.tag, false), max(b.read, b.opened))
-	return b.session.out.flush()
 }
 
 // toSave is what SAVE keeps: all, or what MIN, MAX and PARTIAL alone answer (RFC 5182 2.4, RFC

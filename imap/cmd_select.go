@@ -200,12 +200,13 @@ func (s *session) leaveMailbox() {
 	s.state = authenticated
 }
 
-func (s *session) closeMailbox(ctx context.Context, _ *request) error {
+func (s *session) closeMailbox(ctx context.Context, r *request) error {
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
 	}
 	if !s.view.readOnly {
-		if _, err := s.view.box.Expunge(ctx, nil); err != nil {
+		_, err := patiently(s.progress(r), func() ([]storage.UID, error) { return s.view.box.Expunge(ctx, nil) })
+		if err != nil {
 			return err
 		}
 	}

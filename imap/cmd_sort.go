@@ -30,7 +30,8 @@ func (s *session) sort(ctx context.Context, r *request) error {
 	if opts.save {
 		s.saved = toSave(s.view, &opts, found)
 	}
-	order, err := s.searcher(s.view, r).sort(ctx, found, keys)
+	p := s.progress(r)
+	order, err := patiently(p, func() ([]int, error) { return s.searcher(s.view, p).sort(ctx, found, keys) })
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,8 @@ func (s *session) thread(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
-	threads, err := s.searcher(s.view, r).thread(ctx, found, algorithm)
+	p := s.progress(r)
+	threads, err := patiently(p, func() ([]*thread, error) { return s.searcher(s.view, p).thread(ctx, found, algorithm) })
 	if err != nil {
 		return err
 	}

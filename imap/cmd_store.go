@@ -37,7 +37,9 @@ func (s *session) store(ctx context.Context, r *request) error {
 	}
 	spans = s.limit(r, spans)
 	v := s.view
-	result, err := v.box.Store(ctx, v.uidsOf(spans), q.op, flags, q.unchangedSince)
+	result, err := patiently(s.progress(r), func() (storage.StoreResult, error) {
+		return v.box.Store(ctx, v.uidsOf(spans), q.op, flags, q.unchangedSince)
+	})
 	if err != nil {
 		return err
 	}

@@ -18,10 +18,8 @@
 //   - Bad input gets BAD, and the next command is read from where it begins.
 //
 // Goroutines: one accepts for each listener, and one serves each connection, in IDLE too: who
-// changes a mailbox ends the read that a listening session waits in.
-//
-// BUGS: INPROGRESS comes while SEARCH, SORT and THREAD read details or messages. COPY, MOVE and STORE, each
-// one call of the storage, are silent until they are done.
+// changes a mailbox ends the read that a listening session waits in. While a command works for
+// long, and writes nothing, a timer shows its progress (progress.go).
 //
 // RFC 9051 and 3501, 2177 (IDLE), 2342 (NAMESPACE), 2971 (ID), 3502 (MULTIAPPEND), 3516
 // (BINARY), 3691 (UNSELECT), 4315 (UIDPLUS), 4469 (CATENATE), 4731 (ESEARCH), 4959 (SASL-IR),
@@ -40,5 +38,6 @@
 // tell EXISTS and EXPUNGE of a selected mailbox that it did not ask to watch. MESSAGELIMIT is a
 // million by default, so that no command is cut short: a client that doesn't know RFC 9738 takes
 // the part that it gets for the whole. It bounds memory, not time: STORE of a million messages
-// keeps others from changing that mailbox for minutes.
+// keeps others from changing that mailbox for minutes. INPROGRESS counts for SEARCH, SORT and THREAD only:
+// COPY, MOVE, STORE and EXPUNGE, each one call of the storage, tell that they go on, not how far.
 package imap

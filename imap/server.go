@@ -49,6 +49,8 @@ type Config struct {
 	IdleTimeout  time.Duration // without a command; 0: 31 minutes (RFC 9051 5.4)
 	KeepAlive    time.Duration // between two signs of life in IDLE; 0: 2 minutes
 	Grace        time.Duration // for commands under way at shutdown; 0: 30 seconds
+
+	progressEvery time.Duration // the tests are less patient
 }
 
 func (c Config) withDefaults() Config {
@@ -61,6 +63,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.IdleTimeout, 31*time.Minute)
 	setDefault(&c.KeepAlive, 2*time.Minute)
 	setDefault(&c.Grace, 30*time.Second)
+	setDefault(&c.progressEvery, progressEvery)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
