@@ -16,10 +16,19 @@ var errTLS = errors.New("TLS as demanded is not to be had")
 // errSelf: the server's address is ours.
 var errSelf = errors.New("the server is this one")
 
-// connect opens a session with one MX under a policy: dial, greeting, EHLO,
-// STARTTLS. Where TLS may fail, a failed handshake costs the connection and a
-// second one is made in the clear.
-func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*session, error) {
+// errRequireTLS: TLS is as demanded, but the server would not demand it of the next one.
+var errRequireTLS = errors.New("the server does not offer REQUIRETLS")
+
+// place is where a server listens.
+type place struct {
+	name     string // as its certificate must have it
+	addrs    []netip.Addr
+	port     int
+	implicit bool // TLS from the first octet (RFC 8314 3.3)
+}
+
+// connectMX opens a session with one MX under a policy.
+func (s *Sender) connectMX(ctx context.Context, h host, policy tlsPolicy) (*session, error) {
 	if policy.err != nil && !policy.report {
 		return nil, fmt.Errorf("%w: %w", errTLS, policy.err)
 	}
@@ -30,54 +39,58 @@ func (s *Sender) connect(ctx context.Context, h host, policy tlsPolicy) (*sessio
 	if slices.ContainsFunc(addrs, func(a netip.Addr) bool { return slices.Contains(s.cfg.SelfAddrs, a) }) {
 		return nil, fmt.Errorf("%s: %w", h.name, errSelf)
 	}
-	ses, err := s.open(ctx, h, addrs)
+	ses, err := s.connect(ctx, place{name: h.name, addrs: addrs, port: s.cfg.Port}, policy)
 	if err != nil {
 		return nil, err
 	}
-	outcome := TLSOutcome{Host: h.name, Policy: policy.source}
-	err = s.secure(ctx, ses, policy, &outcome)
-	if policy.report {
-		if policy.err != nil {
-			outcome.Fault = policy.err.Error()
-		}
-		if outcome.Fault != "" {
-			s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", h.name, "error", outcome.Fault)
-			outcome.Fault = "MTA-STS testing: " + outcome.Fault
-			ses.remark = outcome.Fault
-		}
+	if policy.require && !ses.has("REQUIRETLS") {
+		ses.close()
+		return nil, fmt.Errorf("%s: %w", h.name, errRequireTLS)
 	}
-	switch {
-	case err == nil:
-		s.remember(outcome)
-		return ses, nil
-	case policy.level == tlsVerify:
-		ses.close()
-		s.remember(outcome)
-		return nil, fmt.Errorf("%w (%s): %w", errTLS, policy.source, err)
-	case ctx.Err() != nil:
-		ses.close()
+	return ses, nil
+}
+
+// connect opens a session under a policy: dial, greeting, EHLO, STARTTLS. Where TLS may fail, a failed
+// handshake costs the connection and a second one is made in the clear.
+func (s *Sender) connect(ctx context.Context, p place, policy tlsPolicy) (*session, error) {
+	ses, err := s.open(ctx, p, policy)
+	if err != nil {
 		return nil, err
 	}
-	// RFC 7435 3: some protection or none, but the mail arrives.
-	s.cfg.Log.Info("TLS failed, sending in the clear", "host", h.name, "error", err)
+	err = s.secure(ctx, ses, policy)
+	if err == nil {
+		return ses, nil
+	}
 	ses.close()
-	s.remember(outcome)
-	again, err := s.open(ctx, h, addrs)
+	switch {
+	case ctx.Err() != nil:
+		return nil, err
+	case policy.level == tlsVerify:
+		return nil, fmt.Errorf("%w (%s): %w", errTLS, policy.source, err)
+	}
+	// RFC 7435 3: some protection or none, but the mail arrives.
+	s.cfg.Log.Info("TLS failed, sending in the clear", "host", p.name, "error", err)
+	again, err := s.open(ctx, p, policy)
 	if err == nil {
 		again.remark = ses.remark
 	}
 	return again, err
 }
 
-// open dials and greets.
-func (s *Sender) open(ctx context.Context, h host, addrs []netip.Addr) (*session, error) {
-	conn, err := s.dial(ctx, addrs, s.cfg.Port)
+// open dials and greets. After an error nothing is open.
+func (s *Sender) open(ctx context.Context, p place, policy tlsPolicy) (*session, error) {
+	conn, err := s.dial(ctx, p.addrs, p.port)
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", h.name, err)
+		return nil, fmt.Errorf("connect to %s: %w", p.name, err)
 	}
-	ses := newSession(conn, h.name, s.cfg.Timeouts, s.cfg.Now())
+	ses := newSession(conn, p.name, s.cfg.Timeouts, s.cfg.Now())
 	undo := ses.interruptible(ctx)
-	err = ses.greet(s.cfg.Hello)
+	if p.implicit {
+		err = s.implicitTLS(ctx, ses, policy)
+	}
+	if err == nil {
+		err = ses.greet(s.cfg.Hello)
+	}
 	if undo() && err == nil {
 		err = ctx.Err()
 	}
@@ -88,41 +101,67 @@ func (s *Sender) open(ctx context.Context, h host, addrs []netip.Addr) (*session
 	return ses, nil
 }
 
-// secure does STARTTLS when it is offered or demanded.
-func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy, outcome *TLSOutcome) error {
-	if !ses.has("STARTTLS") {
-		outcome.Fault = errNoSTARTTLS.Error()
-		if policy.level == tlsVerify {
-			return errNoSTARTTLS
-		}
+// implicitTLS shakes hands before anything is said (RFC 8314 3.3).
+func (s *Sender) implicitTLS(ctx context.Context, ses *session, policy tlsPolicy) error {
+	err := ses.handshake(ctx, s.clientConfig(ses, policy))
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() == nil {
+		s.remember(TLSOutcome{Host: ses.host, Policy: policy.source, Fault: err.Error()})
+	}
+	return fmt.Errorf("%w (%s): %w", errTLS, policy.source, err)
+}
+
+// secure does STARTTLS when it is offered or demanded, and remembers what TLS came to. After an error the session
+// is of no further use.
+func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy) error {
+	err := s.upgrade(ctx, ses, policy)
+	if ctx.Err() != nil {
+		return err // our own end says nothing about the peer
+	}
+	outcome := TLSOutcome{Host: ses.host, Policy: policy.source}
+	switch {
+	case err != nil:
+		outcome.Fault = err.Error()
+	case policy.level == tlsNever:
+		outcome.Fault = "switched off"
+	case !ses.strict:
+		outcome.TLS, outcome.Fault = ses.tls, "certificate not verified"
+	default:
+		outcome.TLS = ses.tls
+	}
+	if policy.report {
+		s.report(ses, policy, &outcome)
+	}
+	s.remember(outcome)
+	if errors.Is(err, errNoSTARTTLS) && policy.level == tlsMay && !ses.broken {
+		return nil // nothing is spoilt: go on in the clear
+	}
+	return err
+}
+
+// upgrade runs STARTTLS where the policy wants it and TLS is not there yet.
+func (s *Sender) upgrade(ctx context.Context, ses *session, policy tlsPolicy) error {
+	if ses.tls != "" || policy.level == tlsNever {
 		return nil
 	}
 	undo := ses.interruptible(ctx)
 	defer undo()
-	err := ses.upgrade(ctx, s, policy.level == tlsVerify)
-	outcome.TLS = ses.tls
-	if err != nil {
-		outcome.Fault = err.Error()
-		if errors.Is(err, errNoSTARTTLS) && policy.level == tlsMay && !ses.broken {
-			return nil // 454: refused before anything was spoilt, go on in the clear
-		}
-		return err
-	}
-	if !ses.strict {
-		outcome.Fault = "certificate not verified"
-	}
-	return nil
+	return ses.startTLS(ctx, s.clientConfig(ses, policy), s.cfg.Hello)
 }
 
-// upgrade runs STARTTLS and notes what it gave.
-func (ses *session) upgrade(ctx context.Context, s *Sender, verify bool) error {
-	var verified bool
-	cfg := s.clientConfig(ses.host, verify, &verified)
-	if err := ses.startTLS(ctx, cfg, s.cfg.Hello); err != nil {
-		return err
+// report tells what a policy in mode testing would have refused (RFC 8461 5).
+func (s *Sender) report(ses *session, policy tlsPolicy, o *TLSOutcome) {
+	if policy.err != nil {
+		o.Fault = policy.err.Error()
 	}
-	ses.noteTLS(verified)
-	return nil
+	if o.Fault == "" {
+		return
+	}
+	s.cfg.Log.Warn("MTA-STS in mode testing: delivery would have failed", "host", ses.host, "error", o.Fault)
+	o.Fault = "MTA-STS testing: " + o.Fault
+	ses.remark = o.Fault
 }
 
 // failure turns an error of connect into the reply of a recipient.

@@ -18,7 +18,7 @@ import (
 // Timeouts are those of RFC 5321 4.5.3.2, one for each phase, and our own for
 // what that section does not know. The zero value of a field means the default.
 type Timeouts struct {
-	Connect  time.Duration // 30 s for one address
+	Connect  time.Duration // 30 s for all addresses of one host
 	TLS      time.Duration // 30 s for the handshake
 	Greeting time.Duration // 5 min
 	Command  time.Duration // EHLO, STARTTLS, AUTH, MAIL, RCPT: 5 min
@@ -57,7 +57,7 @@ type session struct {
 	ext     map[string]string
 	tls     string // "TLSv1.3 TLS_AES_128_GCM_SHA256 verified"; empty: in the clear
 	remark  string // what a policy in mode testing would have refused (RFC 8461 5)
-	strict  bool   // TLS with a certificate that was checked against the policy's names
+	strict  bool   // the certificate is one for host, by a CA that we know
 	used    int    // transactions
 	started time.Time
 	broken  bool // never use it again
@@ -120,13 +120,23 @@ func (s *session) read(timeout time.Duration) (*mta.Reply, error) {
 
 // command sends one line and reads its reply.
 func (s *session) command(timeout time.Duration, line string) (*mta.Reply, error) {
-	s.w.WriteString(line)
-	s.w.WriteString("\r\n")
-	if err := s.w.Flush(); err != nil {
-		s.broken = true
+	s.write(line)
+	if err := s.flush(); err != nil {
 		return nil, err
 	}
 	return s.read(timeout)
+}
+
+// write puts one line on its way. A bufio.Writer keeps its error for flush.
+func (s *session) write(line string) {
+	s.w.WriteString(line)
+	s.w.WriteString("\r\n")
+}
+
+func (s *session) flush() error {
+	err := s.w.Flush()
+	s.broken = s.broken || err != nil
+	return err
 }
 
 // greet reads the greeting and says EHLO, or HELO to a peer that knows no better
@@ -239,7 +249,7 @@ func (s *session) startTLS(ctx context.Context, cfg *tls.Config, hello string) e
 	return s.hello(hello)
 }
 
-// handshake makes the connection a TLS one.
+// handshake makes the connection a TLS one, and notes what it gave.
 func (s *session) handshake(ctx context.Context, cfg *tls.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, s.timeouts.TLS)
 	defer cancel()
@@ -250,6 +260,7 @@ func (s *session) handshake(ctx context.Context, cfg *tls.Config) error {
 		return fmt.Errorf("TLS handshake with %s: %w", s.host, err)
 	}
 	s.setConn(conn)
+	s.tls = tlsWords(conn.ConnectionState(), s.strict)
 	return nil
 }
 
@@ -278,12 +289,4 @@ func (s *session) tlsResult() string {
 		return s.tls
 	}
 	return cmp.Or(s.tls, "in the clear") + " (" + s.remark + ")"
-}
-
-// noteTLS remembers what the handshake gave.
-func (s *session) noteTLS(verified bool) {
-	if conn, ok := s.conn.(*tls.Conn); ok {
-		s.tls = tlsWords(conn.ConnectionState(), verified)
-		s.strict = verified
-	}
 }

@@ -2,15 +2,8 @@ package remote
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net"
-	"slices"
-	"strings"
-
-	"github.com/emersion/go-sasl"
-	"github.com/xdg-go/scram"
 
 	"facteur/mta"
 )
@@ -94,140 +87,33 @@ func (h *Smarthost) send(ctx context.Context, d *delivery, ses *session, key str
 	h.s.use(ctx, d, ses, key)
 }
 
-// errUpgrade: STARTTLS did not work.
-var errUpgrade = fmt.Errorf("%w: STARTTLS failed", errTLS)
-
-// connect opens a session. With TLSMay a failed STARTTLS costs the connection and a second one is made in
-// the clear, as with an MX.
+// connect opens a session, as with an MX, and logs in.
 func (h *Smarthost) connect(ctx context.Context) (*session, error) {
-	ses, err := h.attempt(ctx, h.cfg.TLS)
-	if h.cfg.TLS == TLSMay && errors.Is(err, errUpgrade) && ctx.Err() == nil {
-		h.s.cfg.Log.Info("TLS failed, sending in the clear", "host", h.cfg.Host, "error", err)
-		return h.attempt(ctx, TLSNone)
-	}
-	return ses, err
-}
-
-func (h *Smarthost) attempt(ctx context.Context, mode TLSMode) (*session, error) {
-	conn, err := h.dial(ctx)
+	addrs, err := h.s.addresses(ctx, hostOf(h.cfg.Host))
 	if err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", h.cfg.Host, err)
+		return nil, err
 	}
-	ses := newSession(conn, h.cfg.Host, h.s.cfg.Timeouts, h.s.cfg.Now())
+	ses, err := h.s.connect(ctx, place{name: h.cfg.Host, addrs: addrs, port: h.cfg.Port, implicit: h.cfg.TLS == TLSImplicit}, h.policy())
+	if err != nil || h.cfg.User == "" {
+		return ses, err
+	}
 	undo := ses.interruptible(ctx)
 	defer undo()
-	if err := h.open(ctx, ses, mode); err != nil {
+	if err := ses.auth(h.cfg.User, h.cfg.Password); err != nil {
 		ses.close()
 		return nil, err
 	}
 	return ses, nil
 }
 
-func (h *Smarthost) dial(ctx context.Context) (net.Conn, error) {
-	// The dialer of the Sender wants addresses; a configured name may be one.
-	addrs, err := h.s.addresses(ctx, hostOf(h.cfg.Host))
-	if err != nil {
-		return nil, err
+// policy is what the owner's configuration wants of TLS.
+func (h *Smarthost) policy() tlsPolicy {
+	p := tlsPolicy{level: tlsVerify, source: "configuration"}
+	switch h.cfg.TLS {
+	case TLSMay:
+		p = tlsPolicy{level: tlsMay}
+	case TLSNone:
+		p.level = tlsNever
 	}
-	return h.s.dial(ctx, addrs, h.cfg.Port)
-}
-
-// open brings the session to where MAIL may be said.
-func (h *Smarthost) open(ctx context.Context, ses *session, mode TLSMode) error {
-	hello := h.s.cfg.Hello
-	if mode == TLSImplicit {
-		var verified bool
-		if err := ses.handshake(ctx, h.s.clientConfig(h.cfg.Host, true, &verified)); err != nil {
-			return fmt.Errorf("%w: %w", errTLS, err)
-		}
-		ses.noteTLS(verified)
-	}
-	if err := ses.greet(hello); err != nil {
-		return err
-	}
-	switch {
-	case mode == TLSStart, mode == TLSMay && ses.has("STARTTLS"):
-		if err := ses.upgrade(ctx, h.s, mode == TLSStart); err != nil {
-			return fmt.Errorf("%w: %w", errUpgrade, err)
-		}
-	}
-	if h.cfg.User == "" {
-		return nil
-	}
-	return ses.auth(h.cfg.User, h.cfg.Password)
-}
-
-// auth logs in with the best mechanism both sides know (RFC 4954).
-func (s *session) auth(user, password string) error {
-	offered := strings.Fields(strings.ToUpper(s.ext["AUTH"]))
-	var client sasl.Client
-	switch {
-	case slices.Contains(offered, "SCRAM-SHA-256"):
-		c, err := scram.SHA256.NewClient(user, password, "")
-		if err != nil {
-			return fmt.Errorf("AUTH with %s: %w", s.host, err)
-		}
-		client = &scramClient{conv: c.NewConversation()}
-	case s.tls == "":
-		return fmt.Errorf("%w: %s offers no login that hides the password in the clear", errTLS, s.host)
-	case slices.Contains(offered, "PLAIN"):
-		client = sasl.NewPlainClient("", user, password)
-	case slices.Contains(offered, "LOGIN"):
-		client = sasl.NewLoginClient(user, password)
-	default:
-		return fmt.Errorf("AUTH with %s: it offers no mechanism that we know", s.host)
-	}
-	mech, initial, err := client.Start()
-	if err != nil {
-		return fmt.Errorf("AUTH with %s: %w", s.host, err)
-	}
-	line := "AUTH " + mech
-	if initial != nil {
-		line += " " + encodeSASL(initial)
-	}
-	for {
-		r, err := s.command(s.timeouts.Command, line)
-		if err != nil {
-			return fmt.Errorf("AUTH with %s: %w", s.host, err)
-		}
-		if r.Code == 235 {
-			if c, ok := client.(*scramClient); ok && !c.conv.Valid() {
-				return fmt.Errorf("AUTH with %s: it has not proved that it knows the password", s.host)
-			}
-			return nil
-		}
-		if r.Code != 334 {
-			return fmt.Errorf("AUTH with %s: %w", s.host, r)
-		}
-		challenge, err := base64.StdEncoding.DecodeString(r.Text)
-		if err != nil {
-			return fmt.Errorf("AUTH with %s: challenge: %w", s.host, err)
-		}
-		response, err := client.Next(challenge)
-		if err != nil {
-			return fmt.Errorf("AUTH with %s: %w", s.host, err)
-		}
-		line = base64.StdEncoding.EncodeToString(response)
-	}
-}
-
-// encodeSASL: RFC 4954 4, an empty initial response is written "=".
-func encodeSASL(b []byte) string {
-	if len(b) == 0 {
-		return "="
-	}
-	return base64.StdEncoding.EncodeToString(b)
-}
-
-// scramClient gives scram's conversation the face of a sasl.Client.
-type scramClient struct{ conv *scram.ClientConversation }
-
-func (c *scramClient) Start() (string, []byte, error) {
-	first, err := c.conv.Step("")
-	return "SCRAM-SHA-256", []byte(first), err
-}
-
-func (c *scramClient) Next(challenge []byte) ([]byte, error) {
-	s, err := c.conv.Step(string(challenge))
-	return []byte(s), err
+	return p
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -14,10 +15,11 @@ import (
 	"github.com/xdg-go/scram"
 
 	"facteur/mta"
+	"facteur/mta/dns"
 )
 
-// relay is a scripted smarthost. serve talks to one connection.
-func relay(t *testing.T, cfg SmarthostConfig, serve func(conn net.Conn) error) mta.Result {
+// relay is a scripted smarthost. serve talks to one connection. What TLS came to is what the Sender remembers in the end.
+func relay(t *testing.T, cfg SmarthostConfig, serve func(conn net.Conn) error) (mta.Result, TLSOutcome) {
 	t.Helper()
 	tlsConfig, pool := certificate(t, "relay.test")
 	done := make(chan error, 2)
@@ -46,7 +48,11 @@ func relay(t *testing.T, cfg SmarthostConfig, serve func(conn net.Conn) error) m
 			t.Error(err)
 		}
 	}
-	return result
+	tls := s.Outcomes()
+	if len(tls) != 1 || tls[0].Host != "relay.test" {
+		t.Fatalf("remembered %+v", tls)
+	}
+	return result, tls[0]
 }
 
 var afterLogin = script{
@@ -64,17 +70,22 @@ func TestSmarthostLogin(t *testing.T) {
 		mode TLSMode
 		say  script
 		want string
+		tls  string // what is remembered: policy and fault
 	}{
-		{"PLAIN", TLSImplicit, append(append(hello("AUTH LOGIN PLAIN"), "C: AUTH PLAIN "+plain, "S: 235 ok"), afterLogin...), "relay.test: relayed [TLSv1.3"},
-		{"LOGIN", TLSImplicit, append(append(hello("AUTH=LOGIN"), "C: AUTH LOGIN YWxpY2U=", "S: 334 UGFzc3dvcmQ6", "C: c2VjcmV0", "S: 235 ok"), afterLogin...), "relay.test: relayed"},
-		{"wrong password waits for the owner", TLSImplicit, append(hello("AUTH PLAIN"), "C: AUTH PLAIN "+plain, "S: 535 5.7.8 no", "C: QUIT", "S: 221 bye"), "451 4.3.2 unreachable"},
-		{"no password in the clear", TLSNone, append(hello("AUTH PLAIN LOGIN"), "C: QUIT", "S: 221 bye"), "451 4.7.5 unreachable"},
-		{"STARTTLS demanded", TLSStart, append(hello("AUTH PLAIN"), "C: QUIT", "S: 221 bye"), "451 4.7.5 unreachable"},
+		{"PLAIN", TLSImplicit, append(append(hello("AUTH LOGIN PLAIN"), "C: AUTH PLAIN "+plain, "S: 235 ok"), afterLogin...), "relay.test: relayed [TLSv1.3", "configuration: "},
+		{"LOGIN", TLSImplicit, append(append(hello("AUTH=LOGIN"), "C: AUTH LOGIN YWxpY2U=", "S: 334 UGFzc3dvcmQ6", "C: c2VjcmV0", "S: 235 ok"), afterLogin...), "relay.test: relayed", "configuration: "},
+		{"wrong password waits for the owner", TLSImplicit, append(hello("AUTH PLAIN"), "C: AUTH PLAIN "+plain, "S: 535 5.7.8 no", "C: QUIT", "S: 221 bye"), "451 4.3.2 unreachable", "configuration: "},
+		{"no password in the clear", TLSNone, append(hello("AUTH PLAIN LOGIN"), "C: QUIT", "S: 221 bye"), "451 4.7.5 unreachable", "configuration: switched off"},
+		{"STARTTLS demanded", TLSStart, append(hello("AUTH PLAIN"), "C: QUIT", "S: 221 bye"), "451 4.7.5 unreachable", "configuration: the server offers no STARTTLS"},
+		{"TLS when offered", TLSMay, append(hello("AUTH PLAIN"), "C: QUIT", "S: 221 bye"), "451 4.7.5 unreachable", ": the server offers no STARTTLS"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			r := relay(t, SmarthostConfig{TLS: tt.mode, User: "alice", Password: "secret"}, func(conn net.Conn) error { return tt.say.play(conn, nil) })
+			r, tls := relay(t, SmarthostConfig{TLS: tt.mode, User: "alice", Password: "secret"}, func(conn net.Conn) error { return tt.say.play(conn, nil) })
 			if got := resultText(r); !strings.HasPrefix(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if got := tls.Policy + ": " + tls.Fault; got != tt.tls || (tls.TLS == "") == (tt.mode == TLSImplicit) {
+				t.Errorf("remembered %+v, want %q", tls, tt.tls)
 			}
 		})
 	}
@@ -93,7 +104,7 @@ func TestSmarthostBrokenTLS(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			connections := 0
-			r := relay(t, SmarthostConfig{TLS: TLSMay, User: tt.user, Password: "secret"}, func(conn net.Conn) error {
+			r, tls := relay(t, SmarthostConfig{TLS: TLSMay, User: tt.user, Password: "secret"}, func(conn net.Conn) error {
 				if connections++; connections > 1 {
 					return tt.again.play(conn, nil)
 				}
@@ -103,14 +114,29 @@ func TestSmarthostBrokenTLS(t *testing.T) {
 			if got := resultText(r); !strings.HasPrefix(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
+			if tls.TLS != "" || !strings.HasPrefix(tls.Fault, "TLS handshake with relay.test: ") {
+				t.Errorf("remembered %+v", tls)
+			}
 		})
 	}
+	t.Run("from the first octet", func(t *testing.T) {
+		r, tls := relay(t, SmarthostConfig{TLS: TLSImplicit}, func(conn net.Conn) error {
+			conn.(interface{ NetConn() net.Conn }).NetConn().Close() // no handshake
+			return nil
+		})
+		if got := resultText(r); !strings.HasPrefix(got, "451 4.7.5 unreachable") {
+			t.Errorf("got %q", got)
+		}
+		if tls.TLS != "" || tls.Policy != "configuration" || !strings.HasPrefix(tls.Fault, "TLS handshake with relay.test: ") {
+			t.Errorf("remembered %+v", tls)
+		}
+	})
 }
 
 func TestSmarthostSCRAM(t *testing.T) {
 	for _, honest := range []bool{true, false} {
 		t.Run(fmt.Sprint("honest=", honest), func(t *testing.T) {
-			r := relay(t, SmarthostConfig{TLS: TLSNone, User: "alice", Password: "secret"}, func(conn net.Conn) error { return serveSCRAM(conn, honest) })
+			r, _ := relay(t, SmarthostConfig{TLS: TLSNone, User: "alice", Password: "secret"}, func(conn net.Conn) error { return serveSCRAM(conn, honest) })
 			if honest != (r.Err == nil) {
 				t.Errorf("got %q", resultText(r))
 			}
@@ -192,17 +218,7 @@ func TestTimeouts(t *testing.T) {
 				s := New(Config{Resolver: &zone{four: map[string][]string{"x.test": {"192.0.2.1"}}}, Hello: "home.test",
 					Dial: func(_ context.Context, _, address string) (net.Conn, error) {
 						ours, theirs := net.Pipe()
-						go func() {
-							r := bufio.NewReader(theirs)
-							for _, line := range full[:tt.upTo] {
-								if say, ok := strings.CutPrefix(line, "S: "); ok {
-									fmt.Fprint(theirs, say+"\r\n")
-								} else if _, err := r.ReadString('\n'); err != nil {
-									return
-								}
-							}
-							r.ReadString('\n') // silence, until the other side has had enough
-						}()
+						go full[:tt.upTo].fallSilent(theirs)
 						return namedConn{ours, address}, nil
 					}})
 				m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("Subject: hi\r\n\r\nHello\r\n"))}
@@ -215,6 +231,19 @@ func TestTimeouts(t *testing.T) {
 			})
 		})
 	}
+}
+
+// fallSilent plays the script, whatever the other side says, and then nothing until that has had enough.
+func (sc script) fallSilent(conn net.Conn) {
+	r := bufio.NewReader(conn)
+	for _, line := range sc {
+		if say, ok := strings.CutPrefix(line, "S: "); ok {
+			fmt.Fprint(conn, say+"\r\n")
+		} else if _, err := r.ReadString('\n'); err != nil {
+			return
+		}
+	}
+	io.Copy(io.Discard, r)
 }
 
 // TestDeadAddressCostsAMoment: IPv6 that swallows packets must not delay the mail.
@@ -256,6 +285,28 @@ func TestStopBreaksADelivery(t *testing.T) {
 		r := s.Deliver(ctx, m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
 		if r.Err == nil || time.Since(start) != time.Second {
 			t.Errorf("%s after %v", resultText(r), time.Since(start))
+		}
+	})
+}
+
+// TestStopInAHandshake: that we stop while a server shakes hands says nothing about the server, neither to the sender of
+// a message with REQUIRETLS nor in the memory of outcomes.
+func TestStopInAHandshake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		z := &zone{mx: map[string][]dns.MX{"x.test": {{Preference: 10, Host: "mx.x.test"}}}, four: map[string][]string{"mx.x.test": {"192.0.2.1"}}, authentic: true}
+		s := New(Config{Resolver: z, Hello: "home.test",
+			Dial: func(context.Context, string, string) (net.Conn, error) {
+				ours, theirs := net.Pipe()
+				go script{"S: 220 hi", "C: EHLO home.test", "S: 250-mx.x.test", "S: 250 STARTTLS", "C: STARTTLS", "S: 220 go"}.fallSilent(theirs)
+				return namedConn{ours, "192.0.2.1:25"}, nil
+			}})
+		m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("\r\n"))}
+		m.Env.RequireTLS = true
+		r := s.Deliver(ctx, m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
+		if r.Err == nil || !r.Err.Temporary() || len(s.Outcomes()) > 0 {
+			t.Errorf("%s, remembered %+v", resultText(r), s.Outcomes())
 		}
 	})
 }

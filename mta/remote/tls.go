@@ -18,15 +18,16 @@ type tlsLevel uint8
 const (
 	tlsMay    tlsLevel = iota // RFC 7435: as good as the peer can, the clear if it can't
 	tlsVerify                 // STARTTLS, and a certificate for the host's name from a known CA
-	tlsNever                  // the owner's configuration of a smarthost
+	tlsNever                  // a smarthost that is configured so
 )
 
-// tlsPolicy is what one MX of one domain must show.
+// tlsPolicy is what one server must show.
 type tlsPolicy struct {
-	level  tlsLevel
-	source string // who demands it, for the log and the refusal: "MTA-STS", "REQUIRETLS"
-	err    error  // the host may not be used at all under the policy
-	report bool   // MTA-STS in mode testing: tell what enforce would refuse, err too, and deliver anyway
+	level   tlsLevel
+	source  string // who demands it, for the log and the refusal: "MTA-STS", "REQUIRETLS", "configuration"
+	err     error  // the host may not be used at all under the policy
+	report  bool   // MTA-STS in mode testing: tell what enforce would refuse, err too, and deliver anyway
+	require bool   // the server must offer REQUIRETLS, to pass the demand on (RFC 8689 4.2.1)
 }
 
 // demands is what the message itself asks of TLS.
@@ -57,10 +58,10 @@ func (s *Sender) tlsPolicyFor(ctx context.Context, domain string, h host, authen
 	policy, found := s.stsPolicy(ctx, domain)
 	switch {
 	case found && policy.Mode == STSEnforce:
-		return tlsPolicy{level: tlsVerify, source: "MTA-STS", err: policy.allows(domain, h.name)}
+		return tlsPolicy{level: tlsVerify, source: "MTA-STS", err: policy.allows(domain, h.name), require: d.require}
 	case d.require:
 		// RFC 8689 4.2.1: the server's name must itself be beyond doubt.
-		p := tlsPolicy{level: tlsVerify, source: "REQUIRETLS"}
+		p := tlsPolicy{level: tlsVerify, source: "REQUIRETLS", require: true}
 		if !authentic {
 			p.err = fmt.Errorf("neither DNSSEC nor MTA-STS vouches for %s as a server of %s", h.name, domain)
 		}
@@ -78,17 +79,17 @@ func (s *Sender) stsPolicy(ctx context.Context, domain string) (STSPolicy, bool)
 	return s.cfg.STS.Policy(ctx, domain)
 }
 
-// clientConfig is the TLS configuration for a host. The chain is checked by
+// clientConfig is the TLS configuration for a session under a policy. The chain is checked by
 // ourselves in every case, so that opportunistic TLS too can tell what it got.
-func (s *Sender) clientConfig(name string, verify bool, verified *bool) *tls.Config {
+func (s *Sender) clientConfig(ses *session, policy tlsPolicy) *tls.Config {
 	return &tls.Config{
-		ServerName:         name,
+		ServerName:         ses.host,
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection does it
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			err := VerifyChain(cs, name, s.cfg.Roots, s.cfg.Now())
-			*verified = err == nil
-			if verify {
+			err := VerifyChain(cs, ses.host, s.cfg.Roots, s.cfg.Now())
+			ses.strict = err == nil
+			if policy.level == tlsVerify {
 				return err
 			}
 			return nil

@@ -2,9 +2,9 @@ package remote
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,144 +14,148 @@ import (
 // outcome is how one transaction ended for one recipient.
 type outcome struct {
 	reply   *mta.Reply // the peer's words, or ours when it said nothing
-	ok      bool
-	retry   bool // nothing was decided: this recipient may be tried on another connection at once
+	ok      bool       // the server takes mail for the recipient, in the end: has taken it
+	retry   bool       // nothing was decided: this recipient may be tried on another connection at once
 	relayed bool
 }
 
-// errLost wraps every break of the connection inside a transaction.
-var errLost = errors.New("connection lost")
+func (o outcome) accepted() bool { return o.ok }
 
 func lostReply(peer, phase string, err error) *mta.Reply {
-	return &mta.Reply{Code: 451, Enhanced: [3]int{4, 4, 2}, Err: fmt.Errorf("%s: %w: %w", phase, errLost, err),
+	return &mta.Reply{Code: 451, Enhanced: [3]int{4, 4, 2}, Err: fmt.Errorf("%s: connection lost: %w", phase, err),
 		Text: fmt.Sprintf("Connection with %s was lost or timed out %s", peer, phase)}
 }
 
-// transact sends one message to up to recipientLimit recipients: MAIL, RCPT, DATA
-// in one write where the peer has PIPELINING (RFC 2920 3.1), and the body once
-// somebody wants it. With CHUNKING too, BDAT stands for DATA and waits for the
-// replies, since its octets can't be taken back (RFC 3030 2). The outcomes are in
-// the order of to.
+// transact sends one message to up to recipientLimit recipients: the envelope, and the message
+// once somebody wants it. The outcomes are in the order of to.
 func (s *session) transact(f *form, to []mta.Recipient) []outcome {
 	s.used++
 	out := make([]outcome, len(to))
-	phase, data, err := s.envelope(f, to, out)
-	if err != nil {
-		// Before the data nothing is decided but a refusal for good: the others may be
-		// tried elsewhere. A 421 said before tells more than that the connection went.
-		for i, o := range out {
-			switch {
-			case o.reply == nil:
-				out[i] = outcome{reply: lostReply(s.host, phase, err), retry: true}
-			case o.reply.Temporary():
-				out[i].retry = true
-			}
-		}
+	data, lost := s.envelope(f, to, out)
+	if lost != nil {
+		undecided(out, lost)
 		return out
 	}
-	accepted := 0
-	for _, o := range out {
-		if o.ok {
-			accepted++
-		}
-	}
+	wanted := slices.ContainsFunc(out, outcome.accepted)
 	switch {
-	case data == nil && accepted == 0: // MAIL or all of RCPT failed
+	case data == nil && !wanted: // MAIL or all of RCPT failed
 		s.reset()
-	case data == nil:
+	case data == nil || data.Code == 354 && wanted:
 		s.body(f, out)
-	case data.Code == 354 && accepted == 0:
+	case data.Code == 354:
 		// RFC 2920 3.1: DATA was pipelined and taken though no RCPT was. An empty
 		// message closes the transaction; the peer refuses it or delivers to nobody.
 		if _, err := s.command(s.timeouts.DataEnd, "."); err == nil {
 			s.reset()
 		}
-	case data.Code == 354:
-		s.body(f, out)
 	default:
-		for i := range out {
-			if out[i].ok {
-				out[i] = outcome{reply: unexpected(data, "DATA")}
-			}
-		}
+		fail(out, unexpected(data, "DATA"))
 		s.reset()
 	}
 	return out
 }
 
-// envelope sends MAIL, RCPT and DATA and notes each recipient's reply in out. It
-// returns DATA's reply, nil when DATA was not sent: nobody was accepted, or the
-// message goes by BDAT.
-func (s *session) envelope(f *form, to []mta.Recipient, out []outcome) (phase string, data *mta.Reply, err error) {
-	pipelining := s.has("PIPELINING")
-	step := func(line string) error {
-		s.w.WriteString(line)
-		s.w.WriteString("\r\n")
-		if pipelining {
-			return nil
+// undecided marks whom a connection that was lost before the message leaves open: all but those who were refused for
+// good may be tried elsewhere. A 421 said before tells more than that the connection went.
+func undecided(out []outcome, lost *mta.Reply) {
+	for i, o := range out {
+		switch {
+		case o.reply == nil:
+			out[i] = outcome{reply: lost, retry: true}
+		case o.reply.Temporary():
+			out[i].retry = true
 		}
-		return s.w.Flush()
 	}
-	if err := step(f.mail); err != nil {
-		return "at MAIL", nil, err
+}
+
+// envelope says MAIL, RCPT and DATA, and notes each recipient's outcome in out. It returns DATA's reply, nil when
+// DATA was not said: nobody was accepted, or the message goes by BDAT. lost is what to tell when the
+// connection breaks.
+func (s *session) envelope(f *form, to []mta.Recipient, out []outcome) (data, lost *mta.Reply) {
+	if s.has("PIPELINING") {
+		return s.envelopeAtOnce(f, to, out)
 	}
-	if pipelining {
-		for i := range to {
-			step(f.rcpt(to[i]))
-		}
-		if !f.chunk {
-			step("DATA")
-		}
-		if err := s.w.Flush(); err != nil {
-			return "at MAIL", nil, err
-		}
+	return s.envelopeInSteps(f, to, out)
+}
+
+// envelopeAtOnce writes all commands before it reads a reply (RFC 2920 3.1). Where BDAT stands for DATA it waits
+// with that, since its octets can't be taken back (RFC 3030 2).
+func (s *session) envelopeAtOnce(f *form, to []mta.Recipient, out []outcome) (data, lost *mta.Reply) {
+	s.write(f.mail)
+	for _, r := range to {
+		s.write(f.rcpt(r))
+	}
+	if !f.chunk {
+		s.write("DATA")
+	}
+	if err := s.flush(); err != nil {
+		return nil, lostReply(s.host, "at MAIL", err)
 	}
 	mail, err := s.read(s.timeouts.Command)
 	if err != nil {
-		return "at MAIL", nil, err
+		return nil, lostReply(s.host, "at MAIL", err)
 	}
-	if mail.Code != 250 {
-		for i := range out {
-			out[i] = outcome{reply: unexpected(mail, "MAIL"), retry: mail.Code == 421}
-		}
-		if !pipelining {
-			return "", nil, nil
-		}
-	}
-	accepted := false
+	refused := mailRefused(mail, out)
 	for i := range to {
-		if !pipelining {
-			if err := step(f.rcpt(to[i])); err != nil {
-				return "at RCPT", nil, err
-			}
-		}
-		r, err := s.read(s.timeouts.Command)
+		rcpt, err := s.read(s.timeouts.Command)
 		if err != nil {
-			return "at RCPT", nil, err
+			return nil, lostReply(s.host, "at RCPT", err)
 		}
-		if mail.Code != 250 {
-			continue // 503: what counts is what MAIL was told
-		}
-		if r.Code == 250 || r.Code == 251 { // RFC 5321 3.4: 251, the peer forwards
-			out[i] = outcome{ok: true}
-			accepted = true
-		} else {
-			out[i] = outcome{reply: unexpected(r, "RCPT")}
-		}
-	}
-	if !pipelining {
-		if !accepted {
-			return "", nil, nil
-		}
-		if err := step("DATA"); err != nil {
-			return "at DATA", nil, err
+		if !refused { // or it is 503: what counts is what MAIL was told
+			out[i] = rcptOutcome(rcpt)
 		}
 	}
 	if f.chunk {
-		return "", nil, nil
+		return nil, nil
 	}
-	data, err = s.read(s.timeouts.DataInit)
-	return "at DATA", data, err
+	if data, err = s.read(s.timeouts.DataInit); err != nil {
+		return nil, lostReply(s.host, "at DATA", err)
+	}
+	return data, nil
+}
+
+// envelopeInSteps is for a peer without PIPELINING: each command waits for the reply to the one before. Such a peer
+// gets no BDAT.
+func (s *session) envelopeInSteps(f *form, to []mta.Recipient, out []outcome) (data, lost *mta.Reply) {
+	mail, err := s.command(s.timeouts.Command, f.mail)
+	if err != nil {
+		return nil, lostReply(s.host, "at MAIL", err)
+	}
+	if mailRefused(mail, out) {
+		return nil, nil
+	}
+	for i := range to {
+		rcpt, err := s.command(s.timeouts.Command, f.rcpt(to[i]))
+		if err != nil {
+			return nil, lostReply(s.host, "at RCPT", err)
+		}
+		out[i] = rcptOutcome(rcpt)
+	}
+	if !slices.ContainsFunc(out, outcome.accepted) {
+		return nil, nil
+	}
+	if data, err = s.command(s.timeouts.DataInit, "DATA"); err != nil {
+		return nil, lostReply(s.host, "at DATA", err)
+	}
+	return data, nil
+}
+
+// mailRefused notes for everyone that MAIL was refused, when it was.
+func mailRefused(mail *mta.Reply, out []outcome) bool {
+	if mail.Code == 250 {
+		return false
+	}
+	for i := range out {
+		out[i] = outcome{reply: unexpected(mail, "MAIL"), retry: mail.Code == 421}
+	}
+	return true
+}
+
+func rcptOutcome(rcpt *mta.Reply) outcome {
+	if rcpt.Code == 250 || rcpt.Code == 251 { // RFC 5321 3.4: 251, the peer forwards
+		return outcome{ok: true}
+	}
+	return outcome{reply: unexpected(rcpt, "RCPT")}
 }
 
 // body sends the message and gives its reply to everyone who was accepted.
@@ -174,8 +178,7 @@ func (s *session) body(f *form, out []outcome) {
 		fail(out, mta.TempFail(fmt.Errorf("read the message to send: %w", err)))
 		return
 	}
-	if err := s.w.Flush(); err != nil {
-		s.broken = true
+	if err := s.flush(); err != nil {
 		fail(out, lostReply(s.host, "while sending the message", err))
 		return
 	}
