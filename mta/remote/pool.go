@@ -88,16 +88,19 @@ func (p *pool) drop(key string, i *idleSession) bool {
 	return false
 }
 
+// close ends the idle sessions all at once, since a dead peer keeps each waiting for its QUIT.
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	all := p.idle
 	p.idle = map[string][]*idleSession{}
 	p.mu.Unlock()
+	var ends sync.WaitGroup
 	for _, list := range all {
 		for _, i := range list {
 			i.timer.Stop()
-			i.s.close()
+			ends.Go(i.s.close)
 		}
 	}
+	ends.Wait()
 }

@@ -50,24 +50,8 @@ func parseSTSPolicy(text string) (STSPolicy, error) {
 			continue
 		}
 		seen[key] = true
-		switch key {
-		case "version":
-			if value != "STSv1" {
-				return p, fmt.Errorf("%w: version %q", errSTS, value)
-			}
-		case "mode":
-			p.Mode = STSMode(value)
-			if p.Mode != STSNone && p.Mode != STSTesting && p.Mode != STSEnforce {
-				return p, fmt.Errorf("%w: mode %q", errSTS, value)
-			}
-		case "max_age":
-			n, err := strconv.ParseUint(value, 10, 32)
-			if err != nil {
-				return p, fmt.Errorf("%w: max_age %q", errSTS, value)
-			}
-			p.MaxAge = time.Duration(min(n, maxSTSAge)) * time.Second
-		case "mx":
-			p.MX = append(p.MX, strings.ToLower(strings.TrimSuffix(value, ".")))
+		if !p.set(key, value) {
+			return p, fmt.Errorf("%w: %s %q", errSTS, key, value)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -82,6 +66,24 @@ func parseSTSPolicy(text string) (STSPolicy, error) {
 		return p, fmt.Errorf("%w: no mx", errSTS)
 	}
 	return p, nil
+}
+
+// set takes over one line of a policy file, and reports whether its value makes sense.
+func (p *STSPolicy) set(key, value string) bool {
+	switch key {
+	case "version":
+		return value == "STSv1"
+	case "mode":
+		p.Mode = STSMode(value)
+		return p.Mode == STSNone || p.Mode == STSTesting || p.Mode == STSEnforce
+	case "max_age": // at most ten digits
+		n, err := strconv.ParseUint(value, 10, 64)
+		p.MaxAge = time.Duration(min(n, maxSTSAge)) * time.Second
+		return err == nil && len(value) <= 10
+	case "mx":
+		p.MX = append(p.MX, strings.ToLower(strings.TrimSuffix(value, ".")))
+	}
+	return true
 }
 
 // Matches reports whether a host from the MX records is one of the policy's (RFC

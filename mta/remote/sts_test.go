@@ -21,6 +21,7 @@ func TestSTSPolicyFiles(t *testing.T) {
 		{"version: STSv1\r\nmode: enforce\r\nmx: mx1.x.test\r\nmx: *.x.test\r\nmax_age: 604800\r\n", "enforce [mx1.x.test *.x.test] 168h0m0s"},
 		{"version: STSv1\nmode: testing\nmode: enforce\nmx: A.x.test.\nmax_age: 99999999999\nunknown: x", ""},
 		{"version: STSv1\nmode: testing\nmode: enforce\nmx: A.x.test.\nmax_age: 99999999\nunknown: x", "testing [a.x.test] 8766h0m0s"},
+		{"version: STSv1\nmode: testing\nmx: a.x.test\nmax_age: 9999999999", "testing [a.x.test] 8766h0m0s"}, // ten digits are allowed
 		{"version: STSv1\nmode: none\nmax_age: 0", "none [] 0s"},
 		{"version: STSv2\nmode: none\nmax_age: 0", ""},
 		{"version: STSv1\nmode: enforce\nmax_age: 0", ""},
