@@ -7,24 +7,28 @@ import (
 	"facteur/imap/wire"
 )
 
-// Limits of UIDBATCHES: the smallest batch, and how many messages the batches of one answer
-// may hold (RFC 10022).
+// Limits of UIDBATCHES (RFC 10022 3.1): batches of 500 messages have to be possible, and an answer about
+// 100,000 messages.
 const (
 	minBatch       = 500
 	maxBatchesSpan = 10000000
 )
 
-// uidBatches tells ranges of UIDs that hold SIZE messages each, from the highest UID to 1.
-func (s *session) uidBatches(_ context.Context, r *request) error {
+// uidBatches tells ranges of UIDs that hold SIZE messages each, from the highest UID to 1. No UID is between
+// two of them: what a client asks of all batches it asks of the whole mailbox.
+func (s *session) uidBatches(ctx context.Context, r *request) error {
 	d := s.dec
 	d.SP()
 	size := d.Number()
+	if size == 0 {
+		d.Fail("a batch of no messages")
+	}
 	first, last := uint32(1), uint32(0)
 	if d.Take(' ') && !d.AtEnd() {
-		set := d.Partial()
-		first, last = set.First, set.Last
-		if set.FromEnd {
-			d.Fail("batches are counted from 1")
+		first = d.Number()
+		d.Expect(':')
+		if last = d.Number(); first == 0 || last < first {
+			d.Fail("batches are counted upwards from 1")
 		}
 	}
 	if d.End(); d.Err() != nil {
@@ -33,13 +37,19 @@ func (s *session) uidBatches(_ context.Context, r *request) error {
 	if size < minBatch {
 		return no("TOOFEW", fmt.Sprintf("A batch has %d messages at least", minBatch))
 	}
-	if last > 0 && uint64(last-first+1)*uint64(size) > maxBatchesSpan {
-		return no("TOOMANY", "Too many batches")
+	if err := s.report(ctx, r, true); err != nil { // the batches are of the mailbox as it is now
+		return err
 	}
-	s.out.hold()
-	b := fmt.Appendf(s.out.buf, "* UIDBATCHES (TAG %s)", wire.AppendString(nil, r.tag, false))
-	sep := byte(' ')
 	uids := s.view.uids
+	span := uint64(len(uids))
+	if last > 0 {
+		span = uint64(last-first+1) * uint64(size)
+	}
+	if span > maxBatchesSpan {
+		return no("TOOMANY", fmt.Sprintf("Batches of %d messages in all at most", maxBatchesSpan))
+	}
+	s.out.printf("* UIDBATCHES (TAG %s)", wire.AppendString(nil, r.tag, false))
+	sep := ' '
 	high := uint32(s.view.lastUID())
 	for n := uint32(1); len(uids) > 0 && (last == 0 || n <= last); n++ {
 		low := uint32(1)
@@ -50,13 +60,11 @@ func (s *session) uidBatches(_ context.Context, r *request) error {
 			uids = nil
 		}
 		if n >= first {
-			b = append(b, sep)
-			b = fmt.Appendf(b, "%d:%d", high, low)
+			s.out.printf("%c%d:%d", sep, high, low)
 			sep = ','
 		}
 		high = low - 1
 	}
-	s.out.buf = append(b, "\r\n"...)
-	s.out.spill()
+	s.out.printf("\r\n")
 	return nil
 }
