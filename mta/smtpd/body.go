@@ -29,7 +29,7 @@ type collector struct {
 	mem   []byte
 	file  *os.File
 	size  int64
-	crs   bool // the last octet was a CR
+	cr    bool // the last octet was a CR
 	head  headScan
 	fault *mta.Reply
 }
@@ -71,48 +71,49 @@ func (c *collector) take(p []byte) {
 	c.fault = c.keep(p)
 }
 
-// check looks for line ends that are none (RFC 5321 2.3.8) and hands the header's lines on.
+// check goes through the lines, and lets the header be measured.
 func (c *collector) check(p []byte) *mta.Reply {
 	for len(p) > 0 {
 		if c.lines == binaryBody && c.head.done {
 			return nil
 		}
-		i := bytes.IndexByte(p, '\n')
-		line := p
-		if i >= 0 {
-			line = p[:i]
+		line, rest, ended := bytes.Cut(p, lf)
+		if r := c.checkLine(line); r != nil {
+			return r
 		}
-		if c.crs && len(line) > 0 {
-			return replyBareLine
-		}
-		text := line
-		if j := bytes.IndexByte(line, '\r'); j >= 0 {
-			text = line[:j]
-			c.crs = true
-		}
-		if !c.head.done {
-			if r := c.head.text(text, c.limits); r != nil {
+		if ended {
+			if r := c.checkEnd(); r != nil {
 				return r
 			}
 		}
-		if c.crs && len(text) < len(line)-1 {
-			return replyBareLine
-		}
-		if i < 0 {
-			return nil
-		}
-		if !c.crs {
-			return replyBareLine
-		}
-		c.crs = false
-		if !c.head.done {
-			if r := c.head.endLine(c.limits); r != nil {
-				return r
-			}
-		}
-		p = p[i+1:]
+		p = rest
 	}
 	return nil
+}
+
+// checkLine takes a line up to its LF, or as much of it as has come. A CR may only be its last octet (RFC 5321 2.3.8).
+func (c *collector) checkLine(line []byte) *mta.Reply {
+	if c.cr && len(line) > 0 {
+		return replyBareLine
+	}
+	text, after, hasCR := bytes.Cut(line, cr)
+	if r := c.head.text(text, c.limits); r != nil {
+		return r
+	}
+	if len(after) > 0 {
+		return replyBareLine
+	}
+	c.cr = c.cr || hasCR
+	return nil
+}
+
+// checkEnd takes the LF, which has to follow a CR (RFC 5321 2.3.8).
+func (c *collector) checkEnd() *mta.Reply {
+	if !c.cr {
+		return replyBareLine
+	}
+	c.cr = false
+	return c.head.endLine(c.limits)
 }
 
 // keep stores checked octets.
@@ -148,25 +149,22 @@ func (c *collector) finish() (*mta.Body, *mta.Reply) {
 	if c.lines == mendBare {
 		c.mender.close(c.take)
 	}
-	if c.fault == nil && c.crs && (c.lines != binaryBody || !c.head.done) {
+	if c.fault == nil && c.cr && (c.lines != binaryBody || !c.head.done) {
 		c.fault = replyBareLine
 	}
+	defer c.discard()
 	if c.fault != nil {
-		c.discard()
 		return nil, c.fault
 	}
-	if c.file != nil {
-		header := c.size
-		if c.head.done {
-			header = c.head.size
-		}
-		b := mta.BodyFile(c.file, c.size, header, true)
-		c.file = nil
-		c.discard()
-		return b, nil
+	if c.file == nil {
+		return mta.BodyBytes(bytes.Clone(c.mem)), nil
 	}
-	b := mta.BodyBytes(bytes.Clone(c.mem))
-	c.discard()
+	header := c.size
+	if c.head.done {
+		header = c.head.size
+	}
+	b := mta.BodyFile(c.file, c.size, header, true)
+	c.file = nil // the body's now
 	return b, nil
 }
 
@@ -199,6 +197,9 @@ type headScan struct {
 
 // text takes a part of a line.
 func (h *headScan) text(p []byte, l *Limits) *mta.Reply {
+	if h.done {
+		return nil
+	}
 	if h.line < len(h.start) {
 		copy(h.start[h.line:], p)
 	}
@@ -212,6 +213,9 @@ func (h *headScan) text(p []byte, l *Limits) *mta.Reply {
 
 // endLine takes a CRLF.
 func (h *headScan) endLine(l *Limits) *mta.Reply {
+	if h.done {
+		return nil
+	}
 	h.size += 2
 	if h.line == 0 {
 		h.done = true
