@@ -55,9 +55,7 @@ func (f *FirstContact) Ask(peer netip.Addr, env *mta.Envelope, now time.Time) *m
 	first, ok := f.asked[k]
 	switch {
 	case !ok || now.Sub(first) > giveUp:
-		if f.asked == nil || f.known == nil || len(f.asked)+len(f.known) >= f.Max {
-			f.asked, f.known = make(map[contact]time.Time), make(map[netip.Prefix]time.Time)
-		}
+		f.makeRoom(now)
 		f.asked[k] = now
 		return comeAgain(f.Wait)
 	case now.Sub(first) < f.Wait:
@@ -66,6 +64,26 @@ func (f *FirstContact) Ask(peer netip.Addr, env *mta.Envelope, now time.Time) *m
 	delete(f.asked, k)
 	f.known[network] = now.Add(f.Keep)
 	return nil
+}
+
+// makeRoom forgets when there is no room for one more: what has run out, then those who came once, and the networks
+// that we know only when they alone are too many, so that a flood of strangers costs these nothing.
+func (f *FirstContact) makeRoom(now time.Time) {
+	if f.asked == nil || f.known == nil {
+		f.asked, f.known = make(map[contact]time.Time), make(map[netip.Prefix]time.Time)
+	}
+	if len(f.asked)+len(f.known) < f.Max {
+		return
+	}
+	maps.DeleteFunc(f.asked, func(_ contact, first time.Time) bool { return now.Sub(first) > giveUp })
+	maps.DeleteFunc(f.known, func(_ netip.Prefix, until time.Time) bool { return !now.Before(until) })
+	enough := f.Max * 3 / 4 // or the next one would have us look through all of it again
+	if len(f.asked)+len(f.known) > enough {
+		clear(f.asked)
+	}
+	if len(f.known) > enough {
+		clear(f.known)
+	}
 }
 
 func comeAgain(in time.Duration) *mta.Reply {

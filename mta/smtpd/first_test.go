@@ -45,6 +45,20 @@ func TestFirstContact(t *testing.T) {
 	if n := len(f.asked) + len(f.known); n > 100 {
 		t.Errorf("remembers %d senders", n)
 	}
+
+	// A flood of strangers costs a network that we know nothing.
+	known := netip.MustParseAddr("192.0.2.1")
+	f.Ask(known, from("zoe"), now)
+	f.Ask(known, from("zoe"), now.Add(5*time.Minute))
+	for i := range 1000 {
+		f.Ask(netip.MustParseAddr("203.0.113.1"), from(fmt.Sprint("again", i)), now)
+	}
+	if r := f.Ask(known, from("eve"), now.Add(time.Hour)); r != nil {
+		t.Errorf("after a flood: %v", r)
+	}
+	if n := len(f.asked) + len(f.known); n > 100 {
+		t.Errorf("remembers %d senders", n)
+	}
 }
 
 func TestFirstContactSurvivesARestart(t *testing.T) {
