@@ -76,12 +76,17 @@ func (c *conn) mayUse(ctx context.Context, from message.AddrSpec) *mta.Reply {
 	if from.IsZero() {
 		return nil
 	}
-	ok, err := c.s.Senders.MaySendAs(ctx, c.login.Account, from)
+	return c.owns(ctx, from, "")
+}
+
+// owns refuses an address, found in a field or, without one, in the envelope, that the login may not write from.
+func (c *conn) owns(ctx context.Context, a message.AddrSpec, field string) *mta.Reply {
+	ok, err := c.s.Senders.MaySendAs(ctx, c.login.Account, a)
 	switch {
 	case err != nil:
 		return mta.TempFail(err)
 	case !ok:
-		return mta.NewReply(550, [3]int{5, 7, 1}, "<%s> is not an address of this login", from)
+		return mta.NewReply(550, [3]int{5, 7, 1}, "%s<%s> is not an address of this login", field, a)
 	}
 	return nil
 }

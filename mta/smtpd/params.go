@@ -81,6 +81,13 @@ func unknownParam(k string) *mta.Reply {
 	return mta.NewReply(555, [3]int{5, 5, 4}, "Parameter %s is not known here", k)
 }
 
+// The values of BODY, RET and NOTIFY.
+var (
+	bodies   = map[string]mta.Encoding{"7BIT": mta.Encoding7Bit, "8BITMIME": mta.Encoding8BitMIME, "BINARYMIME": mta.EncodingBinaryMIME}
+	returns  = map[string]mta.Return{"FULL": mta.ReturnFull, "HDRS": mta.ReturnHeaders}
+	notifies = map[string]mta.Notify{"NEVER": mta.NotifyNever, "SUCCESS": mta.NotifySuccess, "FAILURE": mta.NotifyFailure, "DELAY": mta.NotifyDelay}
+)
+
 // mailParam sets one parameter of MAIL in env.
 func (c *conn) mailParam(env *mta.Envelope, k, v string) *mta.Reply {
 	switch k {
@@ -94,30 +101,22 @@ func (c *conn) mailParam(env *mta.Envelope, k, v string) *mta.Reply {
 		}
 		env.Size = n
 	case "BODY": // RFC 6152, RFC 3030 3
-		switch strings.ToUpper(v) {
-		case "7BIT":
-			env.Encoding = mta.Encoding7Bit
-		case "8BITMIME":
-			env.Encoding = mta.Encoding8BitMIME
-		case "BINARYMIME":
-			env.Encoding = mta.EncodingBinaryMIME
-		default:
+		encoding, ok := bodies[strings.ToUpper(v)]
+		if !ok {
 			return syntax("BODY is 7BIT, 8BITMIME or BINARYMIME")
 		}
+		env.Encoding = encoding
 	case "SMTPUTF8": // RFC 6531 3.4
 		if v != "" {
 			return syntax("SMTPUTF8 takes no value")
 		}
 		env.UTF8 = true
 	case "RET": // RFC 3461 4.3
-		switch strings.ToUpper(v) {
-		case "FULL":
-			env.Return = mta.ReturnFull
-		case "HDRS":
-			env.Return = mta.ReturnHeaders
-		default:
+		wants, ok := returns[strings.ToUpper(v)]
+		if !ok {
 			return syntax("RET is FULL or HDRS")
 		}
+		env.Return = wants
 	case "ENVID": // RFC 3461 4.4: at most 100 characters, printable when decoded
 		id, ok := decodeXtext(v)
 		if !ok || id == "" || len(v) > 100 {
@@ -200,17 +199,8 @@ func parseSize(s string) (int64, bool) {
 
 func parseNotify(s string) (n mta.Notify, ok bool) {
 	for word := range strings.SplitSeq(s, ",") {
-		var bit mta.Notify
-		switch strings.ToUpper(word) {
-		case "NEVER":
-			bit = mta.NotifyNever
-		case "SUCCESS":
-			bit = mta.NotifySuccess
-		case "FAILURE":
-			bit = mta.NotifyFailure
-		case "DELAY":
-			bit = mta.NotifyDelay
-		default:
+		bit, ok := notifies[strings.ToUpper(word)]
+		if !ok {
 			return 0, false
 		}
 		n |= bit

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"facteur/mta"
-	"facteur/storage/message"
 )
 
 // submit is what happens to a message a user sends, from its last octet to our reply.
@@ -22,7 +21,7 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 	}
 	c.found = []slog.Attr{slog.String("author", authors[0].String())}
 	for _, a := range authors {
-		if r := c.mayWriteAs(ctx, a); r != nil {
+		if r := c.owns(ctx, a, "From: "); r != nil {
 			return r
 		}
 	}
@@ -48,15 +47,4 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 	}
 	c.accepted(ctx, m)
 	return mta.NewReply(250, [3]int{2, 0, 0}, "Queued as %s", m.ID)
-}
-
-func (c *conn) mayWriteAs(ctx context.Context, author message.AddrSpec) *mta.Reply {
-	ok, err := c.s.Senders.MaySendAs(ctx, c.login.Account, author)
-	switch {
-	case err != nil:
-		return mta.TempFail(err)
-	case !ok:
-		return mta.NewReply(550, [3]int{5, 7, 1}, "From: <%s> is not an address of this login", author)
-	}
-	return nil
 }
