@@ -40,7 +40,7 @@ func (s *Sender) newDelivery(m *mta.Message, to []mta.Recipient) (*delivery, *mt
 // asks for. Those it leaves open may be tried elsewhere.
 func (d *delivery) over(ses *session) {
 	for len(d.open) > 0 && !ses.broken {
-		f, refusal := ses.prepare(d.m, d.needs, d.ask.require)
+		f, refusal := ses.prepare(d.m, d.needs)
 		if refusal != nil {
 			for _, i := range d.open {
 				d.result(i, ses).Err = refusal

@@ -2,7 +2,6 @@ package remote
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 
@@ -12,13 +11,14 @@ import (
 // needs is what a message asks of every server on its way.
 type needs struct {
 	octets
-	utf8   bool // a header with UTF-8 from an SMTPUTF8 session, or a local-part that is not ASCII
-	binary bool // BODY=BINARYMIME: no rules for line ends and lengths
+	utf8       bool // a header with UTF-8 from an SMTPUTF8 session, or a local-part that is not ASCII
+	binary     bool // BODY=BINARYMIME: no rules for line ends and lengths
+	requireTLS bool // REQUIRETLS
 }
 
 // study reads the message once.
 func study(m *mta.Message, to []mta.Recipient) (needs, error) {
-	n := needs{binary: m.Env.Encoding == mta.EncodingBinaryMIME, utf8: m.Env.MailFrom.NeedsUTF8()}
+	n := needs{binary: m.Env.Encoding == mta.EncodingBinaryMIME, utf8: m.Env.MailFrom.NeedsUTF8(), requireTLS: m.Env.RequireTLS}
 	for _, r := range to {
 		n.utf8 = n.utf8 || r.Address.NeedsUTF8()
 	}
@@ -50,21 +50,21 @@ func study(m *mta.Message, to []mta.Recipient) (needs, error) {
 
 // prepare fits the message to what the session's server can take, or says with a
 // permanent reply why that cannot be.
-func (s *session) prepare(m *mta.Message, n needs, requireTLS bool) (*form, *mta.Reply) {
-	f := &form{msg: m, utf8: n.utf8, dsn: s.has("DSN")}
+func (s *session) prepare(m *mta.Message, n needs) (*form, *mta.Reply) {
+	f := &form{msg: m, size: m.Size(), utf8: n.utf8, requireTLS: n.requireTLS, dsn: s.has("DSN")}
 	if n.utf8 && !s.has("SMTPUTF8") {
 		// RFC 6531 3.5, RFC 6533 4: no downgrade exists.
 		return nil, mta.NewReply(553, [3]int{5, 6, 7},
 			"The server %s takes no internationalised mail (SMTPUTF8), which this message needs", s.host)
 	}
-	f.size = m.Size()
-	eightBit := n.eightBit && !n.binary && s.has("8BITMIME")
 	if n.binary || n.eightBit && !s.has("8BITMIME") {
 		body, reply := s.reencode(m)
 		if reply != nil {
 			return nil, reply
 		}
 		f.body, f.size = body, int64(len(body))
+	} else {
+		f.eightBit = n.eightBit
 	}
 	// A chunk goes as it is, so it is for messages without a line end to mend. To wait for the
 	// replies to RCPT costs nothing with PIPELINING only.
@@ -73,7 +73,7 @@ func (s *session) prepare(m *mta.Message, n needs, requireTLS bool) (*form, *mta
 		return nil, mta.NewReply(552, [3]int{5, 3, 4},
 			"The message has %d octets, the server %s takes %d at most", f.size, s.host, limit)
 	}
-	f.mail = s.mailLine(f, eightBit, requireTLS)
+	f.mail = s.mailLine(f)
 	return f, nil
 }
 
@@ -95,7 +95,7 @@ func (s *session) reencode(m *mta.Message) ([]byte, *mta.Reply) {
 		return nil, mta.TempFail(fmt.Errorf("read the message to re-encode: %w", err))
 	}
 	out, err := to7Bit(buf.Bytes())
-	if errors.Is(err, errNotEncodable) {
+	if err != nil {
 		return nil, refuse(err.Error())
 	}
 	return out, nil

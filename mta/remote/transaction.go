@@ -234,14 +234,16 @@ func unexpected(r *mta.Reply, command string) *mta.Reply {
 // form is a message as one peer gets it: command lines and octets that fit the
 // extensions of its server.
 type form struct {
-	mail string
-	utf8 bool // addresses in UTF-8; else domains in A-labels
-	dsn  bool
 	msg  *mta.Message
 	body []byte // nil: the message as it is; else what it was re-encoded to
 	size int64  // octets of either
+	mail string // the command
 
-	chunk bool // BDAT stands for DATA
+	eightBit   bool // BODY=8BITMIME
+	utf8       bool // addresses in UTF-8; else domains in A-labels
+	requireTLS bool
+	dsn        bool
+	chunk      bool // BDAT stands for DATA
 }
 
 func (f *form) rcpt(to mta.Recipient) string {
@@ -288,20 +290,20 @@ func (p patient) Write(b []byte) (int, error) {
 }
 
 // mailLine writes MAIL with the parameters the peer knows.
-func (s *session) mailLine(f *form, eightBit, requireTLS bool) string {
+func (s *session) mailLine(f *form) string {
 	var b strings.Builder
 	env := f.msg.Env
 	b.WriteString("MAIL FROM:<" + wireAddress(env.MailFrom, f.utf8) + ">")
 	if s.has("SIZE") {
 		b.WriteString(" SIZE=" + strconv.FormatInt(f.size, 10))
 	}
-	if eightBit {
+	if f.eightBit {
 		b.WriteString(" BODY=8BITMIME")
 	}
 	if f.utf8 {
 		b.WriteString(" SMTPUTF8")
 	}
-	if requireTLS {
+	if f.requireTLS {
 		b.WriteString(" REQUIRETLS")
 	}
 	if f.dsn {
