@@ -42,14 +42,11 @@ func (d *Directory) AddAccountAfter(ctx context.Context, name, pw string, before
 		return wrap(err, "add account %s", name)
 	}
 	err = d.change(ctx, func(s *snapshot, tx *sqlite.Tx) error {
-		dom := s.domain(addr.Domain)
-		switch {
-		case dom == nil:
-			return ErrNotHosted
-		case s.claimed(addr):
-			return ErrTaken
+		dom, err := s.free(addr)
+		if err != nil {
+			return err
 		}
-		_, err := tx.Exec(`INSERT INTO accounts (name, domain, created, hash, scram_salt, scram) VALUES (?,?,?,?,?,?)`,
+		_, err = tx.Exec(`INSERT INTO accounts (name, domain, created, hash, scram_salt, scram) VALUES (?,?,?,?,?,?)`,
 			addr.Key(), dom.Name, toUnix(d.cfg.Now()), hash, salt, keys.bytes())
 		if err != nil {
 			return err
@@ -171,8 +168,14 @@ func accountAddress(name string) (message.AddrSpec, error) {
 	return addr, nil
 }
 
-// claimed reports whether an address is an account's or alias's already.
-func (s *snapshot) claimed(addr message.AddrSpec) bool {
-	key := s.key(addr)
-	return s.accounts[key] != nil || s.aliases[key] != nil
+// free returns the domain of an address that is nobody's yet: ErrNotHosted, or ErrTaken by an account or alias.
+func (s *snapshot) free(addr message.AddrSpec) (*Domain, error) {
+	dom, key := s.domain(addr.Domain), s.key(addr)
+	switch {
+	case dom == nil:
+		return nil, ErrNotHosted
+	case s.accounts[key] != nil || s.aliases[key] != nil:
+		return nil, ErrTaken
+	}
+	return dom, nil
 }

@@ -34,15 +34,12 @@ func (d *Directory) AddAlias(ctx context.Context, a Alias) error {
 		}
 	}
 	err = d.change(ctx, func(s *snapshot, tx *sqlite.Tx) error {
-		dom := s.domain(addr.Domain)
-		switch {
-		case dom == nil:
-			return ErrNotHosted
-		case s.claimed(addr):
-			return ErrTaken
+		dom, err := s.free(addr)
+		if err != nil {
+			return err
 		}
 		address := message.AddrSpec{Local: addr.Local, Domain: dom.Name}.String()
-		_, err := tx.Exec("INSERT INTO aliases (address, domain, targets) VALUES (?,?,?)", address, dom.Name, strings.Join(targets, "\n"))
+		_, err = tx.Exec("INSERT INTO aliases (address, domain, targets) VALUES (?,?,?)", address, dom.Name, strings.Join(targets, "\n"))
 		return err
 	})
 	return wrap(err, "add alias %s", a.Address)

@@ -46,13 +46,19 @@ func readSnapshot(ctx context.Context, db *sqlite.DB, cfg Config) (*snapshot, er
 		ignoreDots: cfg.IgnoreDots,
 	}
 	byID := make(map[int64]*account)
-	err := errors.Join(
-		s.readDomains(ctx, db),
-		s.readAccounts(ctx, db, byID),
-		s.readAppPasswords(ctx, db, byID),
-		s.readAliases(ctx, db),
-	)
-	return s, err
+	if err := s.readDomains(ctx, db); err != nil {
+		return nil, err
+	}
+	if err := s.readAccounts(ctx, db, byID); err != nil {
+		return nil, err
+	}
+	if err := s.readAppPasswords(ctx, db, byID); err != nil {
+		return nil, err
+	}
+	if err := s.readAliases(ctx, db); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (s *snapshot) readDomains(ctx context.Context, db *sqlite.DB) error {

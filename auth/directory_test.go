@@ -6,11 +6,13 @@ import (
 	"errors"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"facteur/storage/message"
+	"facteur/storage/sqlite"
 )
 
 // clock is a Now that stands until it is moved.
@@ -439,5 +441,19 @@ func BenchmarkPasswordRemembered(b *testing.B) {
 			b.Fatal(err)
 		}
 		l.Release()
+	}
+}
+
+// A damaged row is told by its name, whatever else depends on it.
+func TestDamagedAccountIsNamed(t *testing.T) {
+	d, _ := newDirectory(t, Config{})
+	_, err := d.AddAppPassword(t.Context(), AppPassword{Account: "alice@example.org", Name: "phone"})
+	must(t, err)
+	must(t, d.db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.Exec("UPDATE accounts SET scram=x'00'")
+		return err
+	}))
+	if err := d.reload(t.Context()); err == nil || !strings.Contains(err.Error(), "alice@example.org") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -20,23 +20,19 @@ type Domain struct {
 
 // AddDomain hosts a domain. Created is set here.
 func (d *Directory) AddDomain(ctx context.Context, dom Domain) error {
-	name, err := domainName(dom.Name)
-	if err != nil {
-		return err
-	}
-	catchAll, err := catchAllAddress(dom.CatchAll)
+	dom, err := dom.checked()
 	if err != nil {
 		return err
 	}
 	err = d.change(ctx, func(s *snapshot, tx *sqlite.Tx) error {
-		if s.domains[name] != nil {
+		if s.domains[dom.Name] != nil {
 			return ErrTaken
 		}
 		_, err := tx.Exec("INSERT INTO domains (name, disabled, catch_all, created) VALUES (?,?,?,?)",
-			name, dom.Disabled, catchAll, toUnix(d.cfg.Now()))
+			dom.Name, dom.Disabled, dom.CatchAll, toUnix(d.cfg.Now()))
 		return err
 	})
-	return wrap(err, "add domain %s", name)
+	return wrap(err, "add domain %s", dom.Name)
 }
 
 // Domains lists them by age.
@@ -51,18 +47,14 @@ func (d *Directory) Domains(context.Context) ([]Domain, error) {
 
 // UpdateDomain sets everything but Name and Created.
 func (d *Directory) UpdateDomain(ctx context.Context, dom Domain) error {
-	name, err := domainName(dom.Name)
-	if err != nil {
-		return err
-	}
-	catchAll, err := catchAllAddress(dom.CatchAll)
+	dom, err := dom.checked()
 	if err != nil {
 		return err
 	}
 	err = d.change(ctx, func(_ *snapshot, tx *sqlite.Tx) error {
-		return one(tx.Exec("UPDATE domains SET disabled=?, catch_all=? WHERE name=?", dom.Disabled, catchAll, name))
+		return one(tx.Exec("UPDATE domains SET disabled=?, catch_all=? WHERE name=?", dom.Disabled, dom.CatchAll, dom.Name))
 	})
-	return wrap(err, "change domain %s", name)
+	return wrap(err, "change domain %s", dom.Name)
 }
 
 // RemoveDomain removes a domain that has neither accounts nor aliases, ErrInUse otherwise.
@@ -79,6 +71,17 @@ func (d *Directory) RemoveDomain(ctx context.Context, name string) error {
 		return err
 	})
 	return wrap(err, "remove domain %s", name)
+}
+
+// checked brings a domain that somebody has written into the form of the database.
+func (dom Domain) checked() (Domain, error) {
+	name, err := domainName(dom.Name)
+	if err != nil {
+		return dom, err
+	}
+	dom.Name = name
+	dom.CatchAll, err = catchAllAddress(dom.CatchAll)
+	return dom, err
 }
 
 // domainName brings a domain into the form of the database.
