@@ -131,25 +131,19 @@ var damages = []struct {
 	do   func(path string) error
 }{
 	{"missing", func(p string) error { removeWAL(p); return os.Remove(p) }},
-	{"overwritten", func(p string) error {
-		removeWAL(p)
-		f, err := os.OpenFile(p, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteAt([]byte(strings.Repeat("no database ", 1000)), 0)
-		return errors.Join(err, f.Close())
-	}},
+	{"overwritten", func(p string) error { return overwrite(p, []byte(strings.Repeat("no database ", 1000)), 0) }},
 	{"cut short", func(p string) error { removeWAL(p); return os.Truncate(p, 5000) }},
-	{"of the future", func(p string) error { // user_version is at offset 60 of the header
-		removeWAL(p)
-		f, err := os.OpenFile(p, os.O_WRONLY, 0)
-		if err != nil {
-			return err
-		}
-		_, err = f.WriteAt([]byte{0, 0x7f, 0, 0}, 60)
-		return errors.Join(err, f.Close())
-	}},
+	{"of the future", func(p string) error { return overwrite(p, []byte{0, 0x7f, 0, 0}, 60) }}, // user_version, in the header
+}
+
+func overwrite(path string, octets []byte, at int64) error {
+	removeWAL(path)
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(octets, at)
+	return errors.Join(err, f.Close())
 }
 
 func removeWAL(path string) {

@@ -72,27 +72,34 @@ func (s site) dial(port int) (*smtp.Client, error) {
 
 // mx delivers to bob, some messages in one session.
 func (l *load) mx(ctx context.Context, rnd *rand.Rand) error {
-	return l.send(ctx, rnd, demoPorts.mx, 20, "delivered", bob, "friend@elsewhere.test", bob)
+	return l.send(ctx, rnd, traffic{port: demoPorts.mx, most: 20, kind: "delivered", owner: bob, from: "friend@elsewhere.test", to: bob})
 }
 
 // submit sends from bob to somewhere else, which ends in alice's mailbox Sink.
 func (l *load) submit(ctx context.Context, rnd *rand.Rand) error {
-	return l.send(ctx, rnd, demoPorts.submission, 10, "submitted", alice, bob, "someone@elsewhere.test")
+	return l.send(ctx, rnd, traffic{port: demoPorts.submission, most: 10, kind: "submitted", owner: alice, from: bob, to: "someone@elsewhere.test"})
 }
 
-// send sends up to most messages in one session, which come to owner.
-func (l *load) send(ctx context.Context, rnd *rand.Rand, port, most int, kind, owner, from, to string) error {
-	c, err := l.dial(port)
+// traffic is messages of one kind.
+type traffic struct {
+	port, most     int    // where to, and how many in one session
+	kind, from, to string // kind is what the ledger calls them
+	owner          string // whom they come to
+}
+
+// send sends some messages in one session.
+func (l *load) send(ctx context.Context, rnd *rand.Rand, m traffic) error {
+	c, err := l.dial(m.port)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	for range 1 + rnd.IntN(most) {
+	for range 1 + rnd.IntN(m.most) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		subject := l.ledger.offer(owner, kind)
-		if err := c.SendMail(from, []string{to}, strings.NewReader(letter(from, to, subject, rnd))); err != nil {
+		subject := l.ledger.offer(m.owner, m.kind)
+		if err := c.SendMail(m.from, []string{m.to}, strings.NewReader(letter(m.from, m.to, subject, rnd))); err != nil {
 			return err
 		}
 		l.ledger.stored(subject)
