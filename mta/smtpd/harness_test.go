@@ -199,6 +199,19 @@ func testConfig(t testing.TB, kind Kind, b *backend) Config {
 // start serves cfg on loopback until the test ends, and returns its address.
 func start(t testing.TB, cfg Config) string {
 	t.Helper()
+	addr, stop, ended := serve(t, cfg)
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return addr
+}
+
+// serve serves cfg on loopback until it is told to stop, and tells when it has.
+func serve(t testing.TB, cfg Config) (addr string, stop context.CancelFunc, ended <-chan error) {
+	t.Helper()
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -208,15 +221,9 @@ func start(t testing.TB, cfg Config) string {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error)
+	done := make(chan error, 1)
 	go func() { done <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Serve: %v", err)
-		}
-	})
-	return ln.Addr().String()
+	return ln.Addr().String(), cancel, done
 }
 
 // peer is the other side of a session.

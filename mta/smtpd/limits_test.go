@@ -306,19 +306,8 @@ func TestTruncated(t *testing.T) {
 // Stopping lets a transaction finish and sends the others away.
 func TestShutdown(t *testing.T) {
 	b := &backend{wait: make(chan struct{})}
-	s, err := New(testConfig(t, MX, b))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- s.Serve(ctx, ln) }()
-
-	idle, busy := dial(t, ln.Addr().String()), dial(t, ln.Addr().String())
+	addr, stop, ended := serve(t, testConfig(t, MX, b))
+	idle, busy := dial(t, addr), dial(t, addr)
 	idle.want("220")
 	idle.ask("EHLO x", "250")
 	busy.want("220")
@@ -326,16 +315,16 @@ func TestShutdown(t *testing.T) {
 	busy.ask("MAIL FROM:<a@example.org>", "250")
 	busy.ask("RCPT TO:<b@example.test>", "250")
 	busy.ask("DATA", "354")
-	cancel()
+	stop()
 	idle.want("421 4.3.2")
-	if _, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+	if _, err := net.Dial("tcp", addr); err == nil {
 		t.Error("still listening")
 	}
 	busy.send("Subject: x\r\n\r\n.\r\n")
 	close(b.wait)
 	busy.want("250")
 	busy.want("421 4.3.2")
-	if err := <-done; err != nil {
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 	if len(b.messages()) != 1 {
@@ -347,23 +336,13 @@ func TestShutdown(t *testing.T) {
 func TestShutdownLate(t *testing.T) {
 	cfg := testConfig(t, MX, &backend{})
 	cfg.Limits.Shutdown = time.Millisecond
-	s, err := New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- s.Serve(ctx, ln) }()
-	p := dial(t, ln.Addr().String())
+	addr, stop, ended := serve(t, cfg)
+	p := dial(t, addr)
 	p.want("220")
 	p.ask("EHLO x", "250")
 	p.ask("MAIL FROM:<a@example.org>", "250")
-	cancel()
-	if err := <-done; err != nil {
+	stop()
+	if err := <-ended; err != nil {
 		t.Error(err)
 	}
 }
