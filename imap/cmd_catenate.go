@@ -55,12 +55,12 @@ type messageURL struct {
 func parseURL(text string) (messageURL, error) {
 	var u messageURL
 	bad := errors.New("not a message's URL")
-	path, rest, ok := strings.Cut(text, ";UID=")
+	path, rest, ok := cutKey(text, ";UID=")
 	if !ok {
 		return u, bad
 	}
 	path = strings.TrimSuffix(path, "/")
-	path, validity, hasValidity := strings.Cut(path, ";UIDVALIDITY=")
+	path, validity, hasValidity := cutKey(path, ";UIDVALIDITY=")
 	if hasValidity {
 		n, err := strconv.ParseUint(validity, 10, 32)
 		if err != nil {
@@ -84,7 +84,7 @@ func parseURL(text string) (messageURL, error) {
 		if value, err = url.PathUnescape(value); err != nil {
 			return u, bad
 		}
-		switch key {
+		switch strings.ToUpper(key) {
 		case "":
 		case ";SECTION":
 			u.section = value
@@ -95,6 +95,17 @@ func parseURL(text string) (messageURL, error) {
 		}
 	}
 	return u, nil
+}
+
+// cutKey is strings.Cut at a key of a URL, which is written in upper or lower case: RFC 4469's examples
+// have ";section=".
+func cutKey(text, key string) (before, after string, found bool) {
+	for i := range len(text) - len(key) + 1 {
+		if strings.EqualFold(text[i:i+len(key)], key) {
+			return text[:i], text[i+len(key):], true
+		}
+	}
+	return text, "", false
 }
 
 // copyURL copies what a URL means into body.
