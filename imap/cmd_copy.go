@@ -94,7 +94,7 @@ func (s *session) expunge(ctx context.Context, r *request) error {
 			if err != nil {
 				return err
 			}
-			uids = append([]storage.UID{}, s.view.uidsOf(s.limit(r, spans))...)
+			uids = append([]storage.UID{}, s.view.uidsOf(spans)...) // not nil
 		}
 	}
 	if s.dec.End(); s.dec.Err() != nil {

@@ -25,6 +25,16 @@ func (s *session) fetch(ctx context.Context, r *request) error {
 	if err != nil {
 		return err
 	}
+	if q.changedSince != nil {
+		spans = s.view.changedSince(spans, *q.changedSince)
+	}
+	if q.partial != nil {
+		from, to := q.partial.Of(count(spans))
+		if to-from > s.srv.cfg.MessageLimit { // RFC 9738 3.1: no part of a part
+			return s.overMessageLimit()
+		}
+		spans = slice(spans, from, to)
+	}
 	if q.vanished {
 		known := set.Resolve(uint32(s.view.snap.UIDNext) - 1)
 		gone, err := s.view.vanished(ctx, *q.changedSince, known)
@@ -33,19 +43,12 @@ func (s *session) fetch(ctx context.Context, r *request) error {
 		}
 		s.writeVanished("* VANISHED (EARLIER) ", gone)
 	}
-	if q.changedSince != nil {
-		spans = s.view.changedSince(spans, *q.changedSince)
-	}
-	if q.partial != nil {
-		from, to := q.partial.Of(count(spans))
-		spans = slice(spans, from, to)
-	}
 	f := &fetcher{session: s, r: r, items: q.items}
 	if err := f.run(ctx, s.limit(r, spans)); err != nil {
 		return err
 	}
-	if f.gone && !r.cmd.uid && r.okCode == "" { // RFC 2180 4.1.2, but with the OK of RFC 5530 3
-		r.okCode, r.okText = "EXPUNGEISSUED", "Some messages were expunged already."
+	if f.gone && !r.cmd.uid { // RFC 2180 4.1.2, but with the OK of RFC 5530 3
+		s.setCode(r, "EXPUNGEISSUED", "Some messages were expunged already.")
 	}
 	return nil
 }

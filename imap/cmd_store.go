@@ -3,6 +3,7 @@ package imap
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"facteur/imap/wire"
 	"facteur/storage"
@@ -45,8 +46,7 @@ func (s *session) store(ctx context.Context, r *request) error {
 	}
 	s.answerStore(r, q, spans, result)
 	if len(result.Modified) > 0 {
-		r.okCode = "MODIFIED " + s.numbers(r, result.Modified)
-		r.okText = "Conditional STORE failed."
+		s.setCode(r, "MODIFIED "+s.numbers(r, result.Modified), "Conditional STORE failed.")
 	}
 	return nil
 }
@@ -130,7 +130,7 @@ func (s *session) answerStore(r *request, q storeRequest, spans []span, result s
 		s.writeFlags(r, i, e)
 	}
 	if gone && !r.cmd.uid { // RFC 5530 3; the tagged NO of RFC 2180 4.2.3 is a MAY
-		r.okCode, r.okText = "EXPUNGEISSUED", "Some messages were expunged already."
+		s.setCode(r, "EXPUNGEISSUED", "Some messages were expunged already.")
 	}
 }
 
@@ -171,6 +171,15 @@ func (s *session) limit(r *request, spans []span) []span {
 	}
 	r.okCode = fmt.Sprintf("MESSAGELIMIT %d %d", most, s.view.uids[spans[0].from])
 	return spans
+}
+
+// setCode gives the final OK a code. MESSAGELIMIT, when that is there already, goes in front of it in an
+// untagged NO (RFC 9738 3.1).
+func (s *session) setCode(r *request, code, text string) {
+	if strings.HasPrefix(r.okCode, "MESSAGELIMIT ") {
+		s.out.printf("* NO [%s] Not all messages were processed\r\n", r.okCode)
+	}
+	r.okCode, r.okText = code, text
 }
 
 // overMessageLimit refuses what is done in whole or not at all (RFC 9738 3.1).

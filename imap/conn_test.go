@@ -457,6 +457,31 @@ func TestMessageLimit(t *testing.T) {
 	if _, tagged := c.do("APPEND INBOX {1+}\r\nx {1+}\r\nx {1+}\r\nx"); !strings.HasPrefix(tagged, "NO [MESSAGELIMIT 2]") {
 		t.Errorf("APPEND: %s", tagged)
 	}
+	if _, tagged := c.do("UID FETCH 1:* UID (PARTIAL -1:-3)"); !strings.HasPrefix(tagged, "NO [MESSAGELIMIT 2]") {
+		t.Errorf("PARTIAL: %s", tagged)
+	}
+	if got := c.ok("UID FETCH 1:* UID (PARTIAL 2:3)"); len(got) != 2 {
+		t.Errorf("PARTIAL: %q", got)
+	}
+	got, tagged = c.do("STORE 1:* (UNCHANGEDSINCE 1) +FLAGS (\\Seen)")
+	if !strings.Contains(strings.Join(got, "\n"), "* NO [MESSAGELIMIT 2 3] ") || !strings.HasPrefix(tagged, "OK [MODIFIED 3:4]") {
+		t.Errorf("STORE: %q, %s", got, tagged)
+	}
+	other := h.login()
+	other.ok("SELECT INBOX")
+	other.ok("STORE 1 +FLAGS.SILENT (\\Deleted)")
+	// What isn't deleted doesn't count: a client that repeats the command until it hears of no limit would
+	// never come to an end.
+	if got, tagged := other.do("UID EXPUNGE 1:*"); len(got) == 0 || got[0] != "* 1 EXPUNGE" || strings.Contains(tagged, "MESSAGELIMIT") {
+		t.Errorf("UID EXPUNGE: %q, %s", got, tagged)
+	}
+	// Both limits and expunges are told of.
+	other.ok("STORE 3 +FLAGS.SILENT (\\Deleted)")
+	other.ok("EXPUNGE")
+	got, tagged = c.do("FETCH 1:* UID")
+	if !strings.Contains(strings.Join(got, "\n"), "* NO [MESSAGELIMIT 2 3] ") || !strings.HasPrefix(tagged, "OK [EXPUNGEISSUED]") {
+		t.Errorf("FETCH with expunges: %q, %s", got, tagged)
+	}
 }
 
 // Batches hold as many messages as were asked for, whatever UIDs are missing, and leave no UID out (RFC 10022).

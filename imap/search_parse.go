@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"math"
 	"slices"
 	"strings"
 
@@ -102,6 +103,13 @@ func (p *searchParser) named(name string) searchKey {
 			return searchKey{op: opSaved}
 		}
 		return searchKey{op: opUIDSet, set: set}
+	case "UIDAFTER", "UIDBEFORE": // RFC 9738 3.2
+		p.SP()
+		n := p.Number()
+		if n == 0 {
+			p.Fail("0 is not a UID")
+		}
+		return searchKey{op: opUIDSet, set: beside(n, name == "UIDAFTER")}
 	case "LARGER", "SMALLER":
 		p.SP()
 		return searchKey{op: choose(name == "LARGER", opLarger, opSmaller), number: p.Number64()}
@@ -121,6 +129,17 @@ func (p *searchParser) named(name string) searchKey {
 	}
 	p.Fail("unknown search key %s", name)
 	return searchKey{}
+}
+
+// beside is the UIDs above or below one. None of them is "*", which would find the last message in any case.
+func beside(uid uint32, above bool) wire.Set {
+	switch {
+	case above && uid < math.MaxUint32:
+		return wire.Set{Ranges: []wire.Range{{First: uid + 1, Last: math.MaxUint32}}}
+	case !above && uid > 1:
+		return wire.Set{Ranges: []wire.Range{{First: 1, Last: uid - 1}}}
+	}
+	return wire.Set{}
 }
 
 func choose(first bool, a, b searchOp) searchOp {
