@@ -159,7 +159,7 @@ func (s *session) fetchArrived(ctx context.Context, c *searchContext, added []in
 			spans = append(spans, span{i, i + 1})
 		}
 	}
-	f := &fetcher{session: s, r: &request{}, items: c.items}
+	f := &fetcher{session: s, r: &request{}, items: s.unasked(c.items)}
 	return f.run(ctx, spans)
 }
 

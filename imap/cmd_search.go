@@ -103,7 +103,7 @@ func (s *session) searchKeys(charset string) (*searchKey, error) {
 		return nil, s.dec.Err()
 	}
 	if s.uidOnly && key.usesNumbers() {
-		return nil, &response{"BAD", "UIDREQUIRED", "Message numbers can't be used once UIDONLY is enabled"}
+		return nil, uidRequired()
 	}
 	return key, nil
 }

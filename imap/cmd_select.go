@@ -12,6 +12,7 @@ type qresync struct {
 	validity uint32
 	since    storage.ModSeq
 	known    wire.Ranges // nil: all
+	matches  bool        // there was sequence match data
 }
 
 func (s *session) selectMailbox(ctx context.Context, r *request) error {
@@ -31,6 +32,9 @@ func (s *session) selectOrExamine(ctx context.Context, r *request, readOnly bool
 	}
 	if resync != nil && !s.qresync {
 		return bad("QRESYNC is not enabled")
+	}
+	if resync != nil && resync.matches && s.uidOnly {
+		return uidRequired()
 	}
 	if s.view != nil {
 		s.leaveMailbox()
@@ -95,6 +99,7 @@ func (s *session) qresyncParam() *qresync {
 			q.known = d.KnownSet()
 			continue
 		}
+		q.matches = true
 		d.Open()
 		d.KnownSet()
 		d.SP()

@@ -133,7 +133,7 @@ func (s *session) reportEvents(ctx context.Context, expunges bool) error {
 
 // reportNewMessages fetches, for MessageNew, the items that the client wants of messages
 // that have just arrived (RFC 5465 5.2): those from position from on, but for those that this
-// client has put there.
+// client has put there. They follow what search contexts tell.
 func (s *session) reportNewMessages(ctx context.Context, r *request, from int) error {
 	group, _ := s.notifying.selected()
 	if len(group.items) == 0 {
@@ -145,7 +145,7 @@ func (s *session) reportNewMessages(ctx context.Context, r *request, from int) e
 			spans = append(spans, span{i, i + 1})
 		}
 	}
-	f := &fetcher{session: s, r: &request{}, items: group.items}
+	f := &fetcher{session: s, r: &request{}, items: s.unasked(group.items)}
 	return f.run(ctx, spans)
 }
 

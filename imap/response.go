@@ -23,6 +23,11 @@ func (r *response) Error() string { return r.status + " " + r.text }
 func no(code, text string) error { return &response{"NO", code, text} }
 func bad(text string) error      { return &response{"BAD", "CLIENTBUG", text} }
 
+// uidRequired refuses message numbers (RFC 9586 3).
+func uidRequired() *response {
+	return &response{"BAD", "UIDREQUIRED", "Message numbers can't be used once UIDONLY is enabled"}
+}
+
 // failure turns a handler's error into a response. fatal says that the session
 // can't go on; fault is an error of ours, to be logged.
 func failure(err error) (r *response, fault error, fatal bool) {

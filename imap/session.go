@@ -168,7 +168,7 @@ func (s *session) dispatch(ctx context.Context, r *request, name string) error {
 	case cmd.states&s.state == 0:
 		return &response{"BAD", "", name + " is not possible now"}
 	case cmd.seqs && s.uidOnly:
-		return &response{"BAD", "UIDREQUIRED", "Message numbers can't be used once UIDONLY is enabled"}
+		return uidRequired()
 	case cmd.writes && s.view.readOnly:
 		return no("", "Mailbox is open read-only")
 	}

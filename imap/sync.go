@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 	"strconv"
 
 	"facteur/imap/wire"
@@ -48,12 +49,10 @@ func (s *session) report(ctx context.Context, r *request, expunges bool) error {
 		return err
 	}
 	s.reportChanges(r, before, known)
-	if s.notifying != nil {
-		if err := s.reportNewMessages(ctx, r, had); err != nil {
-			return err
-		}
+	if err := s.contextsChanged(ctx, had); err != nil || s.notifying == nil {
+		return err
 	}
-	return s.contextsChanged(ctx, had)
+	return s.reportNewMessages(ctx, r, had)
 }
 
 // reportGone writes the EXPUNGE responses, or VANISHED for QRESYNC (RFC 7162 3.2.10) and
@@ -205,6 +204,21 @@ func (s *session) needsUID(r *request) bool {
 	}
 	group, _ := s.notifying.selected()
 	return s.qresync || r.cmd != nil && r.cmd.uid || group.events.has(flagChange)
+}
+
+// unasked is what a FETCH response that no command asks for holds besides items: the UID with QRESYNC (RFC
+// 7162 3.2.4) and MODSEQ with CONDSTORE (RFC 7162 3.1).
+func (s *session) unasked(items []fetchItem) []fetchItem {
+	asks := func(attr fetchAttr) bool {
+		return slices.ContainsFunc(items, func(i fetchItem) bool { return i.attr == attr })
+	}
+	if s.qresync && !s.uidOnly && !asks(attrUID) {
+		items = append([]fetchItem{{attr: attrUID}}, items...)
+	}
+	if s.condstore && !asks(attrModSeq) {
+		items = append(items[:len(items):len(items)], fetchItem{attr: attrModSeq})
+	}
+	return items
 }
 
 // startFetch is openFetch with the UID where it is needed.
