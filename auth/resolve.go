@@ -175,7 +175,7 @@ func isRole(local string) bool {
 // keeper is who gets the mail of a role that no account or alias claims: the domain's oldest
 // account, or the server's when the domain has none.
 func (s *snapshot) keeper(domain string) *account {
-	var any *account
+	var other *account
 	name, err := message.ASCIIDomain(domain)
 	if err != nil {
 		return nil
@@ -185,9 +185,9 @@ func (s *snapshot) keeper(domain string) *account {
 		case !s.live(a):
 		case a.domain == name:
 			return a
-		case any == nil:
-			any = a
+		case other == nil:
+			other = a
 		}
 	}
-	return any
+	return other
 }

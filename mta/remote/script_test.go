@@ -181,84 +181,103 @@ func TestDialogues(t *testing.T) {
 }
 
 func playDialogue(t *testing.T, text string) {
-	z := &zone{mx: map[string][]dns.MX{}, four: map[string][]string{}, six: map[string][]string{}, broken: map[string]bool{}}
-	p := &peers{t: t, scripts: map[string][]script{}, cert: selfSigned(t)}
-	m := &mta.Message{ID: "test", Arrived: time.Now()}
-	body := "Subject: hi\r\n\r\nHello\r\n"
-	var to []mta.Recipient
-	var want []string
-	cfg := Config{Resolver: z, Hello: "home.test", Dial: p.dial}
-	sends := 1
+	d := &dialogue{
+		t:       t,
+		zone:    &zone{mx: map[string][]dns.MX{}, four: map[string][]string{}, six: map[string][]string{}, broken: map[string]bool{}},
+		peers:   &peers{t: t, scripts: map[string][]script{}, cert: selfSigned(t)},
+		message: &mta.Message{ID: "test", Arrived: time.Now()},
+		body:    "Subject: hi\r\n\r\nHello\r\n",
+		sends:   1,
+	}
+	d.cfg = Config{Resolver: d.zone, Hello: "home.test", Dial: d.peers.dial}
+	d.read(text)
+	d.message.Body = mta.BodyBytes([]byte(d.body))
+	s := New(d.cfg)
+	var results []mta.Result
+	for range d.sends {
+		results = s.Deliver(context.Background(), d.message, d.message.Env.To)
+	}
+	s.Close()
+	d.peers.done()
+	for i, r := range results {
+		if got := resultText(r); i >= len(d.want) || !strings.HasPrefix(got, d.want[i]) {
+			t.Errorf("recipient %d: got %q, want %q", i+1, got, d.want)
+		}
+	}
+}
+
+// dialogue is one file of testdata.
+type dialogue struct {
+	t       *testing.T
+	zone    *zone
+	peers   *peers
+	cfg     Config
+	message *mta.Message
+	body    string
+	sends   int
+	want    []string // the results
+}
+
+// read takes the settings, and then the scripts of the peers.
+func (d *dialogue) read(text string) {
 	current := ""
 	for line := range strings.Lines(text) {
 		line = strings.TrimRight(line, "\n")
-		if host, ok := strings.CutPrefix(line, "== "); ok {
+		host, begins := strings.CutPrefix(line, "== ")
+		switch {
+		case begins:
 			current = host
-			p.scripts[host] = append(p.scripts[host], nil)
-			continue
-		}
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if current != "" {
-			last := &p.scripts[current][len(p.scripts[current])-1]
+			d.peers.scripts[host] = append(d.peers.scripts[host], nil)
+		case line == "" || strings.HasPrefix(line, "#"):
+		case current != "":
+			last := &d.peers.scripts[current][len(d.peers.scripts[current])-1]
 			*last = append(*last, line)
-			continue
-		}
-		key, value, _ := strings.Cut(line, " ")
-		f := strings.Fields(value)
-		switch key {
-		case "mx": // domain preference host
-			var pref uint16
-			fmt.Sscan(f[1], &pref)
-			z.mx[f[0]] = append(z.mx[f[0]], dns.MX{Preference: pref, Host: strings.TrimPrefix(f[2], ".")})
-		case "a":
-			z.four[f[0]] = append(z.four[f[0]], f[1:]...)
-		case "aaaa":
-			z.six[f[0]] = append(z.six[f[0]], f[1:]...)
-		case "broken":
-			z.broken[f[0]] = true
-		case "authentic":
-			z.authentic = true
-		case "self":
-			cfg.SelfNames = f
-		case "from":
-			m.Env.MailFrom = parse(t, value)
-		case "to": // address [ORCPT]
-			r := mta.Recipient{Address: parse(t, f[0])}
-			if len(f) > 1 {
-				r.ORCPT, r.Notify = f[1], mta.NotifyFailure|mta.NotifyDelay
-			}
-			to = append(to, r)
-		case "envid":
-			m.Env.ENVID, m.Env.Return = value, mta.ReturnHeaders
-		case "utf8":
-			m.Env.UTF8 = true
-		case "requiretls":
-			m.Env.RequireTLS = true
-		case "body":
-			body = strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(value)
-		case "twice":
-			sends = 2
-		case "want":
-			want = append(want, value)
 		default:
-			t.Fatalf("unknown setting %q", line)
+			key, value, _ := strings.Cut(line, " ")
+			d.set(key, value)
 		}
 	}
-	m.Env.To = to
-	m.Body = mta.BodyBytes([]byte(body))
-	s := New(cfg)
-	var results []mta.Result
-	for range sends {
-		results = s.Deliver(context.Background(), m, to)
-	}
-	s.Close()
-	p.done()
-	for i, r := range results {
-		if got := resultText(r); i >= len(want) || !strings.HasPrefix(got, want[i]) {
-			t.Errorf("recipient %d: got %q, want %q", i+1, got, want)
+}
+
+func (d *dialogue) set(key, value string) {
+	env, f := &d.message.Env, strings.Fields(value)
+	switch key {
+	case "mx": // domain preference host
+		var pref uint16
+		fmt.Sscan(f[1], &pref)
+		d.zone.mx[f[0]] = append(d.zone.mx[f[0]], dns.MX{Preference: pref, Host: strings.TrimPrefix(f[2], ".")})
+	case "a":
+		d.zone.four[f[0]] = append(d.zone.four[f[0]], f[1:]...)
+	case "aaaa":
+		d.zone.six[f[0]] = append(d.zone.six[f[0]], f[1:]...)
+	case "broken":
+		d.zone.broken[f[0]] = true
+	case "authentic":
+		d.zone.authentic = true
+	case "self":
+		d.cfg.SelfNames = f
+	case "from":
+		env.MailFrom = parse(d.t, value)
+	case "to": // address [ORCPT]
+		r := mta.Recipient{Address: parse(d.t, f[0])}
+		if len(f) > 1 {
+			r.ORCPT, r.Notify = f[1], mta.NotifyFailure|mta.NotifyDelay
 		}
+		env.To = append(env.To, r)
+	case "envid":
+		env.ENVID, env.Return = value, mta.ReturnHeaders
+	case "utf8":
+		env.UTF8 = true
+	case "requiretls":
+		env.RequireTLS = true
+	case "body":
+		d.body = strings.NewReplacer(`\r`, "\r", `\n`, "\n").Replace(value)
+	case "twice":
+		d.sends = 2
+	case "want":
+		d.want = append(d.want, value)
+	default:
+		d.t.Fatalf("unknown setting %q", key)
 	}
 }
 

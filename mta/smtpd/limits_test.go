@@ -139,6 +139,26 @@ func pipe(t *testing.T, cfg Config) (*peer, context.CancelFunc, chan struct{}) {
 	return &peer{t: t, conn: ours}, cancel, done
 }
 
+// every sends text again and again until the connection ends.
+func (p *peer) every(pause time.Duration, text string) {
+	go func() {
+		for {
+			time.Sleep(pause)
+			if _, err := io.WriteString(p.conn, text); err != nil {
+				return
+			}
+		}
+	}()
+}
+
+// toData brings a session to where the message begins.
+func (p *peer) toData() {
+	p.ask("EHLO x", "250")
+	p.ask("MAIL FROM:<a@example.org>", "250")
+	p.ask("RCPT TO:<b@example.test>", "250")
+	p.ask("DATA", "354")
+}
+
 func TestTimeouts(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -147,54 +167,15 @@ func TestTimeouts(t *testing.T) {
 		says string
 	}{
 		{"says nothing", func(*peer) {}, 5 * time.Minute, "421 4.4.2"},
-		{"an octet a minute", func(p *peer) {
-			go func() {
-				for {
-					time.Sleep(time.Minute)
-					if _, err := io.WriteString(p.conn, "x"); err != nil {
-						return
-					}
-				}
-			}()
-		}, 5 * time.Minute, "421 4.4.2"},
-		{"NOOP every four minutes", func(p *peer) {
-			go func() {
-				for {
-					time.Sleep(4 * time.Minute)
-					if _, err := io.WriteString(p.conn, "NOOP\r\n"); err != nil {
-						return
-					}
-				}
-			}()
-		}, 30 * time.Minute, "421 4.4.2"},
+		{"an octet a minute", func(p *peer) { p.every(time.Minute, "x") }, 5 * time.Minute, "421 4.4.2"},
+		{"NOOP every four minutes", func(p *peer) { p.every(4*time.Minute, "NOOP\r\n") }, 30 * time.Minute, "421 4.4.2"},
 		{"a message of ten octets a second", func(p *peer) {
-			p.ask("EHLO x", "250")
-			p.ask("MAIL FROM:<a@example.org>", "250")
-			p.ask("RCPT TO:<b@example.test>", "250")
-			p.ask("DATA", "354")
-			go func() {
-				for {
-					time.Sleep(time.Second)
-					if _, err := io.WriteString(p.conn, "12345678\r\n"); err != nil {
-						return
-					}
-				}
-			}()
+			p.toData()
+			p.every(time.Second, "12345678\r\n")
 		}, time.Minute, "421 4.4.2"},
 		{"a message that never ends", func(p *peer) {
-			p.ask("EHLO x", "250")
-			p.ask("MAIL FROM:<a@example.org>", "250")
-			p.ask("RCPT TO:<b@example.test>", "250")
-			p.ask("DATA", "354")
-			go func() {
-				line := strings.Repeat("x", 8000) + "\r\n"
-				for {
-					time.Sleep(time.Second)
-					if _, err := io.WriteString(p.conn, line); err != nil {
-						return
-					}
-				}
-			}()
+			p.toData()
+			p.every(time.Second, strings.Repeat("x", 8000)+"\r\n")
 		}, 10 * time.Minute, "421 4.4.2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -311,10 +292,7 @@ func TestShutdown(t *testing.T) {
 	idle.want("220")
 	idle.ask("EHLO x", "250")
 	busy.want("220")
-	busy.ask("EHLO x", "250")
-	busy.ask("MAIL FROM:<a@example.org>", "250")
-	busy.ask("RCPT TO:<b@example.test>", "250")
-	busy.ask("DATA", "354")
+	busy.toData()
 	stop()
 	idle.want("421 4.3.2")
 	if _, err := net.Dial("tcp", addr); err == nil {
