@@ -33,22 +33,10 @@ func crowd(ctx context.Context, t *trial) error {
 	if err != nil {
 		return fmt.Errorf("before the crowd: %w", err)
 	}
-	var conns []net.Conn
-	leave := func() {
-		for _, c := range conns {
-			c.Close()
-		}
-		conns = nil
-	}
-	defer leave()
-	for _, many := range []struct{ port, addresses, each int }{{demoPorts.imap, imap, 20}, {demoPorts.mx, mx, 50}} {
-		for i := range many.addresses * many.each {
-			c, err := t.dialFrom(fmt.Sprintf("127.%d.%d.1", 2+i%many.addresses, many.port%100), many.port)
-			if err != nil {
-				return fmt.Errorf("connection %d to port %d: %w", i, many.port, err)
-			}
-			conns = append(conns, c)
-		}
+	silent, err := t.throng(imap, mx)
+	defer closeAll(silent)
+	if err != nil {
+		return err
 	}
 	flood, stop := context.WithCancel(ctx)
 	defer stop()
@@ -67,14 +55,13 @@ func crowd(ctx context.Context, t *trial) error {
 		}
 		slowest = max(slowest, took)
 	}
-	if n := stillOpen(conns); n < len(conns) {
-		return fmt.Errorf("%d of %d connections were cut off: it was no crowd", len(conns)-n, len(conns))
+	if n := stillOpen(silent); n < len(silent) {
+		return fmt.Errorf("%d of %d connections were cut off: it was no crowd", len(silent)-n, len(silent))
 	}
-	n := len(conns)
-	leave()
+	closeAll(silent)
 	stop()
 	pests.Wait()
-	fmt.Printf("      %d connections and %d pests; a message and a look at it took %v at most\n", n, 68, slowest.Round(time.Millisecond))
+	fmt.Printf("      %d connections and %d pests; a message and a look at it took %v at most\n", len(silent), 68, slowest.Round(time.Millisecond))
 	if err := l.ledger.check(bob); err != nil {
 		return err
 	}
@@ -82,6 +69,27 @@ func crowd(ctx context.Context, t *trial) error {
 		return err
 	}
 	return t.verify(ctx)
+}
+
+// throng opens connections that say nothing, as many as each of so many addresses may have to IMAP and to the MX. The
+// caller closes them, after an error too.
+func (s site) throng(imap, mx int) (conns []net.Conn, err error) {
+	for _, many := range []struct{ port, addresses, each int }{{demoPorts.imap, imap, 20}, {demoPorts.mx, mx, 50}} {
+		for i := range many.addresses * many.each {
+			c, err := s.dialFrom(fmt.Sprintf("127.%d.%d.1", 2+i%many.addresses, many.port%100), many.port)
+			if err != nil {
+				return conns, fmt.Errorf("connection %d to port %d: %w", i, many.port, err)
+			}
+			conns = append(conns, c)
+		}
+	}
+	return conns, nil
+}
+
+func closeAll(conns []net.Conn) {
+	for _, c := range conns {
+		c.Close()
+	}
 }
 
 // stillOpen counts the connections that the server has not closed.

@@ -18,8 +18,7 @@ type ledger struct {
 	mu    sync.Mutex
 	state map[string]*fate
 	next  int
-	// gone holds UIDs by mailbox and UIDVALIDITY that were seen once: none may come back as another message.
-	uids map[string]string
+	uids  map[string]string // by user, UIDVALIDITY and UID, the subject that was seen: none may come back as another message
 }
 
 type fate struct {
@@ -118,8 +117,7 @@ func (l *ledger) check(user string) error {
 	return errors.Join(errs...)
 }
 
-// read lists the subjects of all messages with the mailboxes they are in, and checks that UIDs rise
-// and none means another message than before.
+// read lists the subjects of all messages with the mailboxes they are in.
 func (l *ledger) read(c *imapclient.Client, user string) (map[string][]string, error) {
 	boxes, err := c.List("", "*", nil).Collect()
 	if err != nil {
@@ -130,39 +128,57 @@ func (l *ledger) read(c *imapclient.Client, user string) (map[string][]string, e
 		if slices.Contains(box.Attrs, imap.MailboxAttrNoSelect) || slices.Contains(box.Attrs, imap.MailboxAttrNonExistent) {
 			continue
 		}
-		data, err := c.Select(box.Mailbox, &imap.SelectOptions{ReadOnly: true}).Wait()
+		subjects, err := l.readMailbox(c, user, box.Mailbox)
 		if err != nil {
-			return nil, fmt.Errorf("SELECT %s: %w", box.Mailbox, err)
+			return nil, fmt.Errorf("%s: %w", box.Mailbox, err)
 		}
-		if data.NumMessages == 0 {
-			continue
-		}
-		var all imap.SeqSet
-		all.AddRange(1, 0)
-		msgs, err := c.Fetch(all, &imap.FetchOptions{UID: true, Envelope: true, RFC822Size: true}).Collect()
-		if err != nil {
-			return nil, fmt.Errorf("FETCH in %s: %w", box.Mailbox, err)
-		}
-		if uint32(len(msgs)) != data.NumMessages {
-			return nil, fmt.Errorf("%s says %d messages and gives %d", box.Mailbox, data.NumMessages, len(msgs))
-		}
-		last := imap.UID(0)
-		for _, m := range msgs {
-			if m.UID <= last || m.UID >= data.UIDNext {
-				return nil, fmt.Errorf("%s: UID %d after %d, UIDNEXT %d", box.Mailbox, m.UID, last, data.UIDNext)
-			}
-			last = m.UID
-			subject := m.Envelope.Subject
+		for _, subject := range subjects {
 			found[subject] = append(found[subject], box.Mailbox)
-			key := fmt.Sprintf("%s/%d/%d", user, data.UIDValidity, m.UID)
-			l.mu.Lock()
-			was, known := l.uids[key]
-			l.uids[key] = subject
-			l.mu.Unlock()
-			if known && was != subject {
-				return nil, fmt.Errorf("%s: UID %d was %s and is now %s", box.Mailbox, m.UID, was, subject)
-			}
 		}
 	}
 	return found, nil
+}
+
+// readMailbox lists the subjects in a mailbox, and checks that UIDs rise and none means another message than before.
+func (l *ledger) readMailbox(c *imapclient.Client, user, mailbox string) (subjects []string, err error) {
+	data, err := c.Select(mailbox, &imap.SelectOptions{ReadOnly: true}).Wait()
+	if err != nil {
+		return nil, fmt.Errorf("SELECT: %w", err)
+	}
+	if data.NumMessages == 0 {
+		return nil, nil
+	}
+	var all imap.SeqSet
+	all.AddRange(1, 0)
+	msgs, err := c.Fetch(all, &imap.FetchOptions{UID: true, Envelope: true, RFC822Size: true}).Collect()
+	if err != nil {
+		return nil, fmt.Errorf("FETCH: %w", err)
+	}
+	if uint32(len(msgs)) != data.NumMessages {
+		return nil, fmt.Errorf("it says %d messages and gives %d", data.NumMessages, len(msgs))
+	}
+	last := imap.UID(0)
+	for _, m := range msgs {
+		if m.UID <= last || m.UID >= data.UIDNext {
+			return nil, fmt.Errorf("UID %d after %d, UIDNEXT %d", m.UID, last, data.UIDNext)
+		}
+		last = m.UID
+		subject := m.Envelope.Subject
+		subjects = append(subjects, subject)
+		if was := l.seen(fmt.Sprintf("%s/%d/%d", user, data.UIDValidity, m.UID), subject); was != subject {
+			return nil, fmt.Errorf("UID %d was %s and is now %s", m.UID, was, subject)
+		}
+	}
+	return subjects, nil
+}
+
+// seen notes the subject of a UID, and returns what it was when it was seen first.
+func (l *ledger) seen(uid, subject string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if was, known := l.uids[uid]; known {
+		return was
+	}
+	l.uids[uid] = subject
+	return subject
 }

@@ -36,19 +36,9 @@ func soak(ctx context.Context, t *trial) error {
 	go func() { l.run(loading, t.opt.seed); close(ended) }()
 	pruned := make(chan error, 1)
 	go func() { pruned <- l.prune(loading) }()
-	var half, last held
-	for begin := time.Now(); loading.Err() == nil; {
-		time.Sleep(length / 40)
-		now, err := t.held(ctx)
-		if err != nil {
-			return err
-		}
-		switch passed := time.Since(begin); {
-		case passed > length/2:
-			last = last.max(now)
-		case passed > length/8: // the beginning is of no interest: mailboxes fill
-			half = half.max(now)
-		}
+	half, last, err := t.watch(loading, length)
+	if err != nil {
+		return err
 	}
 	<-ended
 	fmt.Printf("      %d operations; at most %s in the first half, %s in the second\n", l.done.Load(), half, last)
@@ -70,6 +60,24 @@ func soak(ctx context.Context, t *trial) error {
 		return err
 	}
 	return t.verify(ctx)
+}
+
+// watch looks at what the process holds until ctx ends, and returns the most of the first and of the second half.
+func (t *trial) watch(ctx context.Context, length time.Duration) (half, last held, err error) {
+	for begin := time.Now(); ctx.Err() == nil; {
+		time.Sleep(length / 40)
+		now, err := t.held(context.WithoutCancel(ctx))
+		if err != nil {
+			return half, last, err
+		}
+		switch passed := time.Since(begin); {
+		case passed > length/2:
+			last = last.max(now)
+		case passed > length/8: // the beginning is of no interest: mailboxes fill
+			half = half.max(now)
+		}
+	}
+	return half, last, nil
 }
 
 // prune keeps every mailbox below 1,000 messages or so, as people do who tidy up.
