@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"unicode"
 
 	"facteur/auth"
 	"facteur/auth/cert"
@@ -42,6 +43,9 @@ func (l *Local) Status(context.Context, None) (Status, error) { return l.Info, n
 
 // Explain implements Service.
 func (l *Local) Explain(ctx context.Context, q Name) ([]Event, error) {
+	if strings.Trim(q.Name, "<> ") == "" { // which every line would have
+		return nil, fmt.Errorf("%q is %w: it names no message", q.Name, ErrInvalid)
+	}
 	return l.Journal.Find(ctx, q.Name)
 }
 
@@ -121,7 +125,7 @@ func (l *Local) account(ctx context.Context, name string) (auth.Account, error) 
 func accountName(name string) (string, error) {
 	a, err := message.ParseAddrSpec(name)
 	if err != nil {
-		return "", fmt.Errorf("%w: %w", ErrInvalid, err)
+		return "", fmt.Errorf("%q is %w: %w", name, ErrInvalid, err)
 	}
 	return a.Key(), nil
 }
@@ -264,6 +268,9 @@ func (l *Local) AddAppPassword(ctx context.Context, q AppPassword) (Secret, erro
 	a, err := l.account(ctx, q.Account)
 	if err != nil {
 		return Secret{}, err
+	}
+	if strings.ContainsFunc(q.Name, unicode.IsControl) {
+		return Secret{}, fmt.Errorf("%w: the name %q has control characters", ErrInvalid, q.Name)
 	}
 	p := auth.AppPassword{Account: a.Name, Name: q.Name, Expires: q.Expires}
 	for _, s := range q.Services {

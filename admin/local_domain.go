@@ -58,13 +58,17 @@ func (l *Local) RemoveDomain(ctx context.Context, q Name) (None, error) {
 	if err != nil {
 		return None{}, err
 	}
-	return None{}, l.Directory.RemoveDomain(ctx, name)
+	err = l.Directory.RemoveDomain(ctx, name)
+	if errors.Is(err, auth.ErrInUse) {
+		err = fmt.Errorf("%w; \"facteur account list\" and \"facteur alias list\" name them", err)
+	}
+	return None{}, err
 }
 
 // domainName puts a domain in A-labels.
 func domainName(name string) (string, error) {
-	d, err := message.ASCIIDomain(name)
-	if err != nil || d == "" {
+	d, err := message.ParseDomain(name)
+	if err != nil {
 		return "", fmt.Errorf("%w: %q is not a domain name", ErrInvalid, name)
 	}
 	return d, nil
@@ -124,7 +128,10 @@ func (l *Local) AddAlias(ctx context.Context, q Alias) (None, error) {
 	for _, t := range q.Targets {
 		target, err := message.ParseAddrSpec(t)
 		if err != nil {
-			return None{}, fmt.Errorf("%w: target %w", ErrInvalid, err)
+			return None{}, fmt.Errorf("target %q is %w: %w", t, ErrInvalid, err)
+		}
+		if target.Key() == address {
+			return None{}, fmt.Errorf("%w: alias %s leads to itself", ErrInvalid, address)
 		}
 		a.Targets = append(a.Targets, target)
 	}

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -17,6 +18,9 @@ func (l *Local) mail(ctx context.Context, name string) (*storage.Account, error)
 		return nil, err
 	}
 	mail, err := l.Store.Account(ctx, name)
+	if errors.Is(err, storage.ErrNoAccount) {
+		return nil, err // says which
+	}
 	if err != nil {
 		return nil, fmt.Errorf("mail of %s: %w", name, err)
 	}

@@ -57,3 +57,24 @@ func TestKilledAddAccountLeavesNoAccount(t *testing.T) {
 		t.Errorf("killed: %v, %v", list, err)
 	}
 }
+
+func TestAppPasswordNamesArePrintable(t *testing.T) {
+	log := slog.New(slog.DiscardHandler)
+	d, err := auth.Open(filepath.Join(t.TempDir(), "server.db"), auth.Config{Log: log, Hostname: "mail.example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	if err := d.AddDomain(t.Context(), auth.Domain{Name: "example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.AddAccount(t.Context(), "ann@example.org", "pw"); err != nil {
+		t.Fatal(err)
+	}
+	l := &Local{Directory: d}
+	for name, ok := range map[string]bool{"Ann's phone": true, "two\nlines": false, "\x1b[2J": false} {
+		if _, err := l.AddAppPassword(t.Context(), AppPassword{Account: "ann@example.org", Name: name}); (err == nil) != ok || !ok && Kind(err) != ErrInvalid {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}

@@ -3,7 +3,6 @@ package auth
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"facteur/storage/message"
@@ -86,11 +85,7 @@ func (dom Domain) checked() (Domain, error) {
 
 // domainName brings a domain into the form of the database.
 func domainName(s string) (string, error) {
-	addr, err := message.ParseAddrSpec("postmaster@" + strings.TrimSuffix(s, "."))
-	if err != nil || strings.HasPrefix(s, "[") {
-		return "", fmt.Errorf("domain %q: %w", s, ErrInvalid)
-	}
-	name, err := addr.ASCIIDomain()
+	name, err := message.ParseDomain(s)
 	if err != nil {
 		return "", fmt.Errorf("domain %q: %w", s, ErrInvalid)
 	}

@@ -118,8 +118,11 @@ func (c *cli) root() *cobra.Command {
 	root.PersistentFlags().StringVar(&c.data, "data", "", "data `folder`, instead of the configuration's")
 	root.PersistentFlags().BoolVar(&c.json, "json", false, "print JSON")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage("%w; see \"%s --help\"", err, cmd.CommandPath())
+		text, _, _ := strings.Cut(err.Error(), ": strconv.") // what Go calls the failure helps nobody
+		return usage("%s; see \"%s --help\"", text, cmd.CommandPath())
 	})
+	root.Version = buildVersion()
+	root.SetVersionTemplate("facteur {{.Version}}\n")
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run:"},
 		&cobra.Group{ID: "manage", Title: "Manage:"},
@@ -160,7 +163,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 func (c *cli) completionCommand() *cobra.Command {
 	shell := func(name string, write func(root *cobra.Command) error) *cobra.Command {
 		return &cobra.Command{
-			Use: name, Short: "For " + name, Args: args(cobra.NoArgs),
+			Use: name, Short: "For " + name, Args: noArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error { return write(cmd.Root()) },
 		}
 	}
@@ -194,7 +197,7 @@ func exitCodesTopic() *cobra.Command {
 3  there is no such thing
 4  it exists already
 5  the data folder is in use, or a running server is needed
-6  problems were found (verify, config check, domain check, mx)
+6  problems were found (verify, mailbox verify, config check, domain check, mx)
 7  the message would be or was refused (check, send, migrate)`,
 	}
 }
@@ -223,6 +226,14 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// noArgs is cobra's, which calls an argument too many an unknown command.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage("%q takes no argument such as %q; usage: %s", cmd.CommandPath(), args[0], cmd.UseLine())
+	}
+	return nil
 }
 
 // show prints v as JSON, or as human writes it; columns are separated by tabs.

@@ -69,7 +69,7 @@ func secretWriter(done string) func(io.Writer, admin.Secret) {
 
 func (c *cli) accountList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List accounts", Args: args(cobra.NoArgs),
+		Use: "list", Short: "List accounts", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(c, cmd, admin.Service.Accounts, admin.None{}, func(w io.Writer, list []admin.Account) {
 				fmt.Fprintln(w, "ACCOUNT\tMESSAGES\tSIZE\tQUOTA\tSTATE")
@@ -130,6 +130,9 @@ func (c *cli) accountQuota() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "quota ADDRESS", Short: "Limit what an account keeps and sends", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
+			if messages < 0 && cmd.Flags().Changed("messages") || sends < 0 && cmd.Flags().Changed("send-per-day") {
+				return usage("a limit is not below 0; 0 takes it away")
+			}
 			q := admin.Quota{Name: a[0], Bytes: -1, Messages: messages, SendPerDay: sends}
 			if bytes != "" {
 				var size Size

@@ -33,7 +33,7 @@ const demoPassword = "facteur"
 func (c *cli) demoCommand() *cobra.Command {
 	var o demoOptions
 	cmd := &cobra.Command{
-		Use: "demo", Short: "Run a complete server on this machine, without configuration, network or root", Args: args(cobra.NoArgs),
+		Use: "demo", Short: "Run a complete server on this machine, without configuration, network or root", Args: noArgs,
 		Long: `Runs a whole server on loopback, with a domain, two accounts and a certificate authority
 of its own. Mail for other domains goes through the real queue into the mailbox "Sink" of alice.
 Its data is gone when it ends; with --dir it stays, and the next demo goes on with it.`,
@@ -91,6 +91,9 @@ func (c *cli) demo(ctx context.Context, o demoOptions) error {
 		return err
 	}
 	d, err := New(cfg, deps)
+	if port := (*listenError)(nil); errors.As(err, &port) { // there is no configuration to change
+		return fmt.Errorf("listen for %s: %w: --shift moves all ports, --listen changes the address", port.name, port.err)
+	}
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -91,7 +92,7 @@ func (c *cli) dkimRecord() *cobra.Command {
 					}
 				}
 				if wanted == nil {
-					return fmt.Errorf("DKIM key of %s: %w", a[0], admin.ErrNotFound)
+					return fmt.Errorf("DKIM key %s: %w; \"facteur dkim list\" names those there are", strings.Join(a, " "), admin.ErrNotFound)
 				}
 				return c.show(wanted, func(w io.Writer) { writeKeyRecords(w, wanted) })
 			})

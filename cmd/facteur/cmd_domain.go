@@ -73,7 +73,7 @@ func (c *cli) domainSwitch(use, short string, off bool) *cobra.Command {
 
 func (c *cli) domainList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List hosted domains", Args: args(cobra.NoArgs),
+		Use: "list", Short: "List hosted domains", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(c, cmd, admin.Service.Domains, admin.None{}, func(w io.Writer, list []admin.Domain) {
 				fmt.Fprintln(w, "DOMAIN\tCATCH-ALL\tSTATE")
@@ -134,7 +134,7 @@ func (c *cli) aliasAdd() *cobra.Command {
 
 func (c *cli) aliasList() *cobra.Command {
 	return &cobra.Command{
-		Use: "list", Short: "List aliases", Args: args(cobra.NoArgs),
+		Use: "list", Short: "List aliases", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(c, cmd, admin.Service.Aliases, admin.None{}, func(w io.Writer, list []admin.Alias) {
 				fmt.Fprintln(w, "ADDRESS\tLEADS TO")

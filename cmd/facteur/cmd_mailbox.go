@@ -101,7 +101,7 @@ func writeProblems(w io.Writer, found []admin.Problem) {
 
 func (c *cli) backupCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "backup", Short: "Copy the accounts' database to where a backup may take it from", Args: args(cobra.NoArgs),
+		Use: "backup", Short: "Copy the accounts' database to where a backup may take it from", Args: noArgs,
 		Long: `Writes DATA/backup/server.db, a consistent copy of the accounts, domains, aliases and password hashes. Everything
 else in the data folder may be copied at any time by any tool: docs/operating.md has the commands.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -140,7 +140,7 @@ func whatNext(found []admin.Problem) string {
 func (c *cli) explainCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "explain MESSAGE-ID", Short: "Tell what became of a message, in or out", Args: args(cobra.ExactArgs(1)),
-		Long: "MESSAGE-ID is the id of our log, of Received or of the queue, or the message's own Message-ID field.",
+		Long: "Tells what became of a message, in or out, step by step. MESSAGE-ID is the id of our log, of Received or of the queue, or the message's own Message-ID field.",
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return ask(c, cmd, admin.Service.Explain, admin.Name{Name: a[0]}, func(w io.Writer, events []admin.Event) { writeTimeline(w, events) })
 		},
@@ -181,7 +181,7 @@ func byStory(a, b string) int {
 
 func (c *cli) tlsCommand() *cobra.Command {
 	return parent("tls", "Certificates, and TLS with other servers", c.tlsPeers(), &cobra.Command{
-		Use: "status", Short: "List the certificates the server shows", Args: args(cobra.NoArgs),
+		Use: "status", Short: "List the certificates the server shows", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(c, cmd, admin.Service.Certificates, admin.None{}, func(w io.Writer, list []admin.Certificate) {
 				fmt.Fprintln(w, "HOSTS\tSOURCE\tISSUER\tUNTIL\tPROBLEM")
@@ -195,7 +195,7 @@ func (c *cli) tlsCommand() *cobra.Command {
 
 func (c *cli) tlsPeers() *cobra.Command {
 	return &cobra.Command{
-		Use: "peers", Short: "List the servers we sent to, and what TLS with each came to the last time", Args: args(cobra.NoArgs),
+		Use: "peers", Short: "List the servers we sent to, and what TLS with each came to the last time", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(c, cmd, admin.Service.Peers, admin.None{}, func(w io.Writer, list []admin.Peer) {
 				fmt.Fprintln(w, "HOST\tAT\tTLS\tDEMANDED BY\tFAULT")
@@ -221,7 +221,7 @@ func buildVersion() string {
 
 func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: args(cobra.NoArgs),
+		Use: "version", Short: "Print the version", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := struct {
 				Version  string `json:"version"`

@@ -203,7 +203,7 @@ func (o oldServer) connect(ctx context.Context, config *tls.Config) (*oldConn, e
 	case o.startTLS && errors.As(err, &refused):
 		err = fmt.Errorf("the old server offers no STARTTLS, and without TLS the password is not sent: %q; is imaps:// there?", refused.Text)
 	case err != nil:
-		err = fmt.Errorf("greet the old server: %w", err)
+		err = fmt.Errorf("greet the old server: %w; imaps:// is for a port with TLS from the start, imap:// for STARTTLS", err)
 	}
 	if err != nil {
 		conn.Close()

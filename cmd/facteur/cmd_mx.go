@@ -51,9 +51,9 @@ greeting, what it offers, and what TLS and certificate it has. Nothing is sent. 
 it tells whether outgoing port 25 is open.`,
 		Example: "  facteur mx gmail.com --connect",
 		RunE: func(cmd *cobra.Command, a []string) error {
-			domain, err := message.ASCIIDomain(a[0])
+			domain, err := message.ParseDomain(a[0])
 			if err != nil {
-				return usage("%w", err)
+				return usage("%q is not a domain name", a[0])
 			}
 			r, err := c.resolver(o.dns)
 			if err != nil {

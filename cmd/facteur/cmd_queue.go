@@ -27,8 +27,11 @@ func filterFlags(cmd *cobra.Command, f *admin.QueueFilter) {
 func (c *cli) queueList() *cobra.Command {
 	var f admin.QueueFilter
 	cmd := &cobra.Command{
-		Use: "list", Short: "List messages, the oldest first", Args: args(cobra.NoArgs),
+		Use: "list", Short: "List messages, the oldest first", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.Limit < 1 {
+				return usage("--limit %d lists nothing", f.Limit)
+			}
 			return ask(c, cmd, admin.Service.QueueList, f, func(w io.Writer, list []admin.QueueItem) {
 				fmt.Fprintln(w, "ID\tARRIVED\tSIZE\tFROM\tTO\tTRIES\tNEXT\tLAST ANSWER")
 				for _, m := range list {
@@ -44,7 +47,7 @@ func (c *cli) queueList() *cobra.Command {
 
 func (c *cli) queueDestinations() *cobra.Command {
 	return &cobra.Command{
-		Use: "destinations", Short: "List where mail has gone lately, and who is left alone for now", Args: args(cobra.NoArgs),
+		Use: "destinations", Short: "List where mail has gone lately, and who is left alone for now", Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return ask(c, cmd, admin.Service.QueueDestinations, admin.None{}, func(w io.Writer, list []admin.Destination) {
 				fmt.Fprintln(w, "DESTINATION\tUNDER WAY\tAT MOST\tLEFT ALONE UNTIL\tWHY")
@@ -96,7 +99,7 @@ func (c *cli) queueChange(do, short string) *cobra.Command {
 				return usage("name messages or filter them, not both")
 			}
 			if len(a) == 0 && order.Filter == (admin.QueueFilter{}) && !all {
-				return usage("name messages, or give --from, --to or --all")
+				return usage("name messages, or give --from, --to, --dest or --all")
 			}
 			return ask(c, cmd, admin.Service.QueueChange, order, func(w io.Writer, n admin.Count) { fmt.Fprintf(w, "%s: %d messages\n", do, n.Changed) })
 		},

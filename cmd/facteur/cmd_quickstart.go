@@ -47,15 +47,18 @@ type started struct {
 
 func (c *cli) quickstart(ctx context.Context, address string, o quickstartOptions) error {
 	a, err := message.ParseAddrSpec(address)
-	if err != nil || a.Domain == "" {
+	if err != nil || a.String() != a.Local+"@"+a.Domain { // an account's name needs no quotes
 		return usage("%q is not an address such as you@example.org", address)
 	}
-	domain, err := a.ASCIIDomain()
+	domain, err := message.ParseDomain(a.Domain)
 	if err != nil {
-		return usage("%w", err)
+		return usage("%q is not an address such as you@example.org", address)
 	}
 	if o.hostname == "" {
 		o.hostname = guessHostname(domain)
+	}
+	if !isFullHostName(o.hostname) {
+		return usage("--hostname %q is not a full host name such as mail.example.org", o.hostname)
 	}
 	done := started{Config: c.config, Data: c.data}
 	if done.Config == "" {
@@ -74,8 +77,13 @@ func (c *cli) quickstart(ctx context.Context, address string, o quickstartOption
 	if err != nil {
 		return err
 	}
-	if err := c.firstAccount(ctx, cfg, domain, address, &done); err != nil {
-		return fmt.Errorf("%w; %s is written, the other verbs can finish what is missing", err, done.Config)
+	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	p, err := openParts(cfg, "facteur quickstart", log, defaultDeps(log))
+	if err != nil {
+		return errors.Join(err, os.Remove(done.Config)) // so that another try finds nothing in its way
+	}
+	if err := firstAccount(ctx, cfg, p, domain, address, &done); err != nil {
+		return fmt.Errorf("%w; %s is written, \"facteur domain add\", \"facteur dkim add\" and \"facteur account add\" do what is missing", err, done.Config)
 	}
 	return c.show(done, done.write)
 }
@@ -121,15 +129,10 @@ func writeConfig(path, hostname, domain, data string) (Config, error) {
 	return LoadConfig(path)
 }
 
-// firstAccount makes the data folder with a domain, its keys and an account.
-func (c *cli) firstAccount(ctx context.Context, cfg Config, domain, address string, done *started) error {
-	log := slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	p, err := openParts(cfg, "facteur quickstart", log, defaultDeps(log))
-	if err != nil {
-		return err
-	}
+// firstAccount puts a domain, its keys and an account into the data folder, and closes it.
+func firstAccount(ctx context.Context, cfg Config, p *parts, domain, address string, done *started) error {
 	s := p.service(cfg)
-	_, err = s.AddDomain(ctx, admin.Domain{Name: domain})
+	_, err := s.AddDomain(ctx, admin.Domain{Name: domain})
 	if err == nil {
 		_, err = s.AddKey(ctx, admin.NewKey{Domain: domain})
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -26,13 +27,13 @@ type sendOptions struct {
 	to                                      []string
 	tls, ca, keylog                         string
 	insecure, trace                         bool
-	user, passwordFile                      string
+	user, passwordFile, password            string
 }
 
 func (c *cli) sendCommand() *cobra.Command {
 	var o sendOptions
 	cmd := &cobra.Command{
-		Use: "send --to ADDRESS", Short: "Send one message and show the dialogue", Args: args(cobra.NoArgs),
+		Use: "send --to ADDRESS", Short: "Send one message and show the dialogue", Args: noArgs,
 		Long: `Sends a message to a server as another mail server or, with --user, as a mail program
 would. --trace shows every line: C: ours, S: the server's. Without --server the message goes
 to the recipient's MX. The password of --user is read from --password-file or $FACTEUR_PASSWORD.`,
@@ -70,6 +71,17 @@ type sent struct {
 func (c *cli) send(ctx context.Context, o sendOptions) error {
 	if len(o.to) == 0 {
 		return usage("--to is missing")
+	}
+	for _, word := range append([]string{o.from, o.helo, o.user, o.subject}, o.to...) {
+		if strings.ContainsFunc(word, unicode.IsControl) { // a line end would begin another command or field
+			return usage("%q has control characters", word)
+		}
+	}
+	if o.user != "" {
+		var err error
+		if o.password, err = loginPassword("--user", o.passwordFile); err != nil {
+			return err
+		}
 	}
 	text, err := c.messageToSend(&o)
 	if err != nil {
@@ -131,13 +143,15 @@ func (c *cli) messageToSend(o *sendOptions) ([]byte, error) {
 			o.from = o.user
 		}
 	}
-	switch o.file {
-	case "":
-	default:
+	if o.file != "" {
 		return c.readMessage(o.file)
 	}
+	author := strings.Trim(o.from, "<>")
+	if author == "" { // a null reverse-path; the From field has no such thing
+		author = "nobody@" + host
+	}
 	return fmt.Appendf(nil, "From: <%s>\r\nTo: %s\r\nSubject: %s\r\nDate: %s\r\nMessage-ID: <%s@%s>\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n\r\n%s\r\n",
-		strings.Trim(o.from, "<>"), "<"+strings.Join(o.to, ">, <")+">", o.subject, time.Now().Format(time.RFC1123Z), rand.Text(), host, o.body), nil
+		author, "<"+strings.Join(o.to, ">, <")+">", o.subject, time.Now().Format(time.RFC1123Z), rand.Text(), host, o.body), nil
 }
 
 func findMX(ctx context.Context, to string) (string, error) {

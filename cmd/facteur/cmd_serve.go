@@ -16,7 +16,7 @@ import (
 
 func (c *cli) serveCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "serve", Short: "Run the server", Args: args(cobra.NoArgs),
+		Use: "serve", Short: "Run the server", Args: noArgs,
 		Long: `Runs the server until SIGTERM, which lets transactions finish for up to 30 seconds.
 SIGHUP reads certificate files anew, and tells in the log which changes of the configuration
 wait for a restart. Sockets may come from systemd; readiness is told to it.`,
@@ -148,7 +148,7 @@ func (c *cli) configCommand() *cobra.Command {
 		},
 	}
 	keys := &cobra.Command{
-		Use: "keys", Short: "List all keys of the configuration", Args: args(cobra.NoArgs),
+		Use: "keys", Short: "List all keys of the configuration", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			list := allConfigKeys()
 			return c.show(list, func(w io.Writer) {
@@ -159,7 +159,7 @@ func (c *cli) configCommand() *cobra.Command {
 		},
 	}
 	template := &cobra.Command{
-		Use: "template", Short: "Print a commented configuration with all defaults", Args: args(cobra.NoArgs),
+		Use: "template", Short: "Print a commented configuration with all defaults", Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			return c.show(string(configTemplate), func(w io.Writer) { w.Write(configTemplate) })
 		},

@@ -311,11 +311,10 @@ func ParseConfig(name string, text []byte) (Config, error) {
 func (c *Config) check() error {
 	var errs []error
 	fault := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	host, err := message.ASCIIDomain(c.Hostname)
 	switch {
 	case c.Hostname == "":
 		fault("hostname is missing: the full name of this machine, such as mail.example.org")
-	case err != nil || !strings.Contains(host, "."):
+	case !isFullHostName(c.Hostname):
 		fault("hostname %q is not a full host name such as mail.example.org", c.Hostname)
 	}
 	if c.TLS.ACME.Agree && c.TLS.ACME.Email == "" {
@@ -346,6 +345,11 @@ func (c *Config) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func isFullHostName(name string) bool {
+	host, err := message.ParseDomain(name)
+	return err == nil && strings.Contains(host, ".")
 }
 
 // reason is why a policy was set aside, when Trust did it: who brings the mail is trusted, or the owner

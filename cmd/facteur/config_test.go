@@ -107,6 +107,8 @@ func TestConfigErrors(t *testing.T) {
 		{"log format", host + "[log]\nformat = \"xml\"", `f.toml:3: log.format: "xml" is neither text nor json`},
 		{"not TOML", host + "[listen\n", "f.toml:2: "},
 		{"no hostname", "", "f.toml: hostname is missing"},
+		{"address as hostname", "hostname = \"192.0.2.1\"", `hostname "192.0.2.1" is not a full host name`},
+		{"hostname with a space", "hostname = \"a b.example\"", `hostname "a b.example" is not a full host name`},
 		{"short hostname", "hostname = \"mail\"", `hostname "mail" is not a full host name`},
 		{"route without host", host + "[[route]]\ndomain = \"*\"", "route number 1: domain and host are needed"},
 		{"password in the clear", host + "[[route]]\ndomain = \"*\"\nhost = \"a.example:25\"\nuser = \"u\"\npassword_file = \"p\"\ntls = \"opportunistic\"", "a password is only sent over TLS"},

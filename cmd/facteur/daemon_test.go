@@ -360,6 +360,12 @@ func TestSendShowsTheDialogue(t *testing.T) {
 		}
 	}
 	facteur(t, exitRefused, "send", "--server", d.Addr(serviceMX).String(), "--to", "nobody@example.org")
+	facteur(t, exitOK, "send", "--server", d.Addr(serviceMX).String(), "--to", "ann@example.org", "--from", "<>")
+	for _, slip := range []struct{ tls, want string }{{"implicit", "--tls starttls is for a port"}, {"starttls", "--ca names its authority"}} {
+		if out := facteur(t, exitFailed, "send", "--server", d.Addr(serviceMX).String(), "--to", "ann@example.org", "--tls", slip.tls); !strings.Contains(out, slip.want) {
+			t.Errorf("--tls %s: %s", slip.tls, out)
+		}
+	}
 
 	t.Setenv("FACTEUR_PASSWORD", testPassword)
 	ca := filepath.Join(d.dir, "ca.pem")

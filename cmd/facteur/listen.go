@@ -72,7 +72,7 @@ func listen(cfg *Config) (listeners, error) {
 			l, err := net.Listen(a.Network, a.Address)
 			if err != nil {
 				open.close()
-				return nil, listenError(name, err)
+				return nil, &listenError{name, err}
 			}
 			open[name] = append(open[name], l)
 		}
@@ -91,8 +91,16 @@ func (e endpoints) serves(s service) error {
 	return fmt.Errorf("systemd hands over a socket named %q, which is no service of ours: FileDescriptorName= must be one of mx, submission, submissions, imap, imaps, pop3, pop3s, http, https, metrics", s)
 }
 
-func listenError(name service, err error) error {
-	hint := ""
+// listenError is a port that can't be had; it tells what to do about the configuration.
+type listenError struct {
+	name service
+	err  error
+}
+
+func (e *listenError) Unwrap() error { return e.err }
+
+func (e *listenError) Error() string {
+	hint, err, name := "", e.err, e.name
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		hint = ": ports below 1024 need root, CAP_NET_BIND_SERVICE or a systemd socket unit"
@@ -101,7 +109,7 @@ func listenError(name service, err error) error {
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		hint = fmt.Sprintf(": this machine has no such address: change listen.%s", name)
 	}
-	return fmt.Errorf("listen for %s: %w%s", name, err, hint)
+	return fmt.Sprintf("listen for %s: %v%s", name, err, hint)
 }
 
 // port is the one a service listens on; 0: it doesn't.

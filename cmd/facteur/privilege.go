@@ -23,6 +23,9 @@ func dropRoot(name, data string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
+	if name == "" {
+		return errors.New("the server does not run as root: user in the configuration is empty, and has to name whom to become")
+	}
 	u, err := user.Lookup(name)
 	if err != nil {
 		return fmt.Errorf("the server does not run as root, and there is no user %q to become: \"useradd --system --home-dir %s --shell /usr/sbin/nologin %s\" makes it: %w", name, data, name, err)

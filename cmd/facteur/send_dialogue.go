@@ -78,7 +78,9 @@ func (d *dialogue) open(mode string) error {
 		}
 	}
 	d.listen()
-	if _, err := d.reply(220); err != nil {
+	if _, err := d.reply(220); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the server ended the connection without a greeting; a port with TLS from the start takes --tls implicit")
+	} else if err != nil {
 		return refusal("connection", err)
 	}
 	if err := d.hello(); err != nil {
@@ -101,7 +103,14 @@ func (d *dialogue) open(mode string) error {
 func (d *dialogue) startTLS() error {
 	conn := tls.Client(d.conn, d.config)
 	if err := conn.Handshake(); err != nil {
-		return fmt.Errorf("TLS with %s: %w", d.config.ServerName, err)
+		hint := ""
+		switch unknown, plain := (*tls.CertificateVerificationError)(nil), (tls.RecordHeaderError{}); {
+		case errors.As(err, &unknown):
+			hint = "; --ca names its authority, --insecure believes any certificate"
+		case errors.As(err, &plain):
+			hint = "; --tls starttls is for a port without TLS from the start"
+		}
+		return fmt.Errorf("TLS with %s: %w%s", d.config.ServerName, err, hint)
 	}
 	d.conn = conn
 	cs := conn.ConnectionState()
@@ -139,14 +148,10 @@ func (d *dialogue) login(o sendOptions) error {
 	if o.user == "" {
 		return nil
 	}
-	password, err := loginPassword("--user", o.passwordFile)
-	if err != nil {
-		return err
-	}
 	if _, ok := d.conn.(*tls.Conn); !ok && !isLoopback(d.conn) {
 		return errors.New("a password is not sent without TLS")
 	}
-	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + o.user + "\x00" + password))
+	plain := base64.StdEncoding.EncodeToString([]byte("\x00" + o.user + "\x00" + o.password))
 	if _, err := d.command(235, "AUTH PLAIN %s", plain); err != nil {
 		return refusal("AUTH", err)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -31,6 +32,7 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer busy.Close()
+	shift := fmt.Sprint(busy.Addr().(*net.TCPAddr).Port - 2525)
 	taken := write("taken.toml", host+"[listen]\nmx = [\""+busy.Addr().String()+"\"]\nsubmission = []\nsubmissions = []\nimap = []\nimaps = []\n[web]\nenabled = false\n")
 	pair := write("pair.toml", host+"[[tls.file]]\ncert = \"none.pem\"\nkey = \"none.key\"\n")
 	route := write("route.toml", host+"[[route]]\ndomain = \"*\"\nhost = \"smtp.example.net:587\"\nuser = \"u\"\npassword_file = \"none\"\n")
@@ -45,10 +47,27 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"account", exitUsage, `"facteur account" needs one of its commands; see "facteur account --help"`},
 		{"completion foo", exitUsage, `"facteur completion" has no command "foo"; see "facteur completion --help"`},
 		{"completion", exitUsage, `"facteur completion" needs one of its commands`},
-		{"completion bash x", exitUsage, `unknown command "x" for "facteur completion bash"`},
+		{"completion bash x", exitUsage, `"facteur completion bash" takes no argument such as "x"; usage: facteur completion bash`},
 		{"help frob", exitUsage, `"facteur" has no command "frob"; see "facteur --help"`},
 		{"help account frob", exitUsage, `"facteur account" has no command "frob"`},
 		{"account add", exitUsage, "accepts 1 arg(s), received 0; usage: facteur account add ADDRESS"},
+		{"account add bob -c " + good, exitUsage, `"bob" is not valid: address has no @`},
+		{"account quota ann@example.org --messages many -c " + good, exitUsage, `invalid argument "many" for "--messages" flag; see`},
+		{"account quota ann@example.org --messages -5 -c " + good, exitUsage, "a limit is not below 0"},
+		{"alias add a@example.org bob -c " + good, exitUsage, `target "bob" is not valid: address has no @`},
+		{"alias add a@example.org A@example.org -c " + good, exitUsage, "alias a@example.org leads to itself"},
+		{"domain add 127.0.0.1 -c " + good, exitUsage, `"127.0.0.1" is not a domain name`},
+		{"domain add .. -c " + good, exitUsage, `".." is not a domain name`},
+		{"explain <> -c " + good, exitUsage, `"<>" is not valid: it names no message`},
+		{"queue list --limit 0 -c " + good, exitUsage, "--limit 0 lists nothing"},
+		{"queue drop -c " + good, exitUsage, "give --from, --to, --dest or --all"},
+		{"mailbox list ann@example.org -c " + good, exitNotFound, "facteur: account ann@example.org: no such account\n"},
+		{"mx ../x", exitUsage, `"../x" is not a domain name`},
+		{"mx 192.0.2.1", exitUsage, `"192.0.2.1" is not a domain name`},
+		{"quickstart x@192.0.2.1", exitUsage, `"x@192.0.2.1" is not an address`},
+		{"quickstart x@example.org --hostname 192.0.2.1", exitUsage, `--hostname "192.0.2.1" is not a full host name`},
+		{"send --to a\x01b@b.example --server 127.0.0.1:1", exitUsage, `"a\x01b@b.example" has control characters`},
+		{"send --to a@b.example --server 127.0.0.1:1 --user u --password-file none", exitFailed, "--password-file: open none"},
 		{"account add x --frob", exitUsage, `unknown flag: --frob; see "facteur account add --help"`},
 		{"check", exitUsage, "name a message, or the client's address with --ip"},
 		{"send --to nobody", exitUsage, `--to "nobody": address has no @`},
@@ -63,6 +82,7 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"dkim list example.org -c " + good, exitNotFound, `example.org: domain is not hosted here; "facteur domain add" adds it`},
 		{"tls status -c " + good, exitBusy, "certificates: needs a running server"},
 		{"explain nothing -c " + good, exitNotFound, "message nothing: not found: it never came here"},
+		{"demo --shift " + shift, exitFailed, "--shift moves all ports"},
 		{"serve -c " + taken, exitFailed, "address already in use: end the program that has it (\"ss -ltnp\" names it), or change listen.mx"},
 		{"config check " + pair, exitProblems, "tls.file number 1: open " + filepath.Join(dir, "none.pem")},
 		{"config check " + route, exitProblems, "password_file of route *: open " + filepath.Join(dir, "none")},
@@ -76,4 +96,29 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What quickstart could not begin leaves no configuration, which would be in the way of the next try.
+func TestQuickstartThatFailsLeavesNothing(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "no-folder")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	config := filepath.Join(dir, "facteur.toml")
+	for _, slip := range []struct {
+		code int
+		args []string
+	}{
+		{exitUsage, []string{"you@example.org", "--hostname", "a b"}},
+		{exitUsage, []string{`"you two"@example.org`}},
+		{exitUsage, []string{"you@[192.0.2.1]"}},
+		{exitFailed, []string{"you@example.org", "--data", filepath.Join(file, "data")}},
+	} {
+		facteur(t, slip.code, append([]string{"quickstart", "--config", config}, slip.args...)...)
+		if _, err := os.Stat(config); err == nil {
+			t.Fatalf("%q left a configuration", slip.args)
+		}
+	}
+	facteur(t, exitOK, "quickstart", "--config", config, "you@example.org")
 }

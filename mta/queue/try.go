@@ -116,7 +116,7 @@ func (q *Queue) logResults(j *job, v *verdict) {
 		if here {
 			continue
 		}
-		args := []any{"id", j.id, "to", f.To, "dest", j.dest}
+		args := []any{"id", j.id, "from", j.msg.Env.MailFrom.String(), "to", f.To, "dest", j.dest}
 		if f.Remote != "" {
 			args = append(args, "remote", f.Remote, "peer", f.Peer, "tls", f.TLS)
 		}

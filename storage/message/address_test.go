@@ -50,3 +50,14 @@ func FuzzText(f *testing.F) {
 		parseContentType(s)
 	})
 }
+
+func TestParseDomain(t *testing.T) {
+	for in, want := range map[string]string{
+		"Example.ORG.": "example.org", "münchen.example": "xn--mnchen-3ya.example", "localhost": "localhost", "4.example": "4.example",
+		"": "", ".": "", "..": "", "a b": "", "../x": "", "*.x": "", "[192.0.2.1]": "", "192.0.2.1": "", "2001:db8::1": "", "a@b.example": "",
+	} {
+		if got, err := ParseDomain(in); got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", in, got, err)
+		}
+	}
+}

@@ -70,6 +70,23 @@ func ASCIIDomain(domain string) (string, error) {
 	return idna.Lookup.ToASCII(norm.NFC.String(domain))
 }
 
+// ParseDomain reads a domain name and returns it as ASCIIDomain does. A domain literal is none, nor is a bare IP
+// address: no top-level domain is a number (RFC 3696 2). The errors wrap ErrAddress.
+func ParseDomain(s string) (string, error) {
+	domain, err := parseDomain(strings.TrimSuffix(s, "."))
+	if err != nil {
+		return "", err
+	}
+	top := domain[strings.LastIndexByte(domain, '.')+1:]
+	if strings.HasPrefix(domain, "[") || strings.Trim(top, "0123456789") == "" {
+		return "", addressError("is an IP address, not a domain name")
+	}
+	if domain, err = ASCIIDomain(domain); err != nil {
+		return "", addressError(err.Error())
+	}
+	return domain, nil
+}
+
 // ParseAddrSpec reads one address as it stands between the angle brackets of an
 // SMTP path (RFC 5321 4.1.2, RFC 6531 3.3). The domain starts after the last
 // "@"; "%", "!" and quoted text in the local-part are never given a meaning. A
