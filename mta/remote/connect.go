@@ -171,18 +171,13 @@ func failure(domain string, err error) *mta.Reply {
 	case errors.Is(err, errTLS):
 		return &mta.Reply{Code: 451, Enhanced: [3]int{4, 7, 5}, Err: err,
 			Text: fmt.Sprintf("No server of %s offers the encryption that its policy or the sender demands", domain)}
-	case errors.As(err, &said):
-		r := withStatus(said, [3]int{0, 0, 0})
-		if r.Positive() {
-			r = unexpected(said, "our connection")
-		}
-		if r.Permanent() {
-			// A server that greets with 554 may be only one of several, or wrong for a
-			// while: RFC 5321 3.1 and 4.2.4.2 let the sender try again.
-			return &mta.Reply{Code: 451, Enhanced: [3]int{4, 3, 2}, Err: err,
-				Text: fmt.Sprintf("The server for %s takes no mail now: %d %s", domain, said.Code, said.Text)}
-		}
-		return r
+	case errors.As(err, &said) && said.Permanent():
+		// A server that greets with 554 may be only one of several, or wrong for a
+		// while: RFC 5321 3.1 and 4.2.4.2 let the sender try again.
+		return &mta.Reply{Code: 451, Enhanced: [3]int{4, 3, 2}, Err: err,
+			Text: fmt.Sprintf("The server for %s takes no mail now: %d %s", domain, said.Code, said.Text)}
+	case said != nil:
+		return unexpected(said, "our connection")
 	case errors.Is(err, errNoAddress):
 		return &mta.Reply{Code: 550, Enhanced: [3]int{5, 4, 4}, Err: err,
 			Text: fmt.Sprintf("The domain %s has no mail server with an address", domain)}

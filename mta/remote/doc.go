@@ -16,6 +16,9 @@
 //  4. What a peer says reaches logs and DSNs without control characters.
 //  5. Every read and every write has a deadline, and ctx's end breaks all of them.
 //
+// The line of a message is Sender.Deliver, deliverDomain, connectMX, delivery.over and session.transact; a
+// Smarthost differs in where it connects and that it logs in. The dialogues in testdata show the rest.
+//
 // The client is our own, not go-smtp's, since that one has no pipelining and one
 // deadline for all phases, and does not normalise line ends; the tests and "facteur mx --connect" use it.
 //

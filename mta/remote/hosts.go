@@ -3,6 +3,7 @@ package remote
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -102,7 +103,7 @@ func unresolved(name string, err error) *mta.Reply {
 }
 
 // errNoAddress: DNS says for certain that a host has no address.
-var errNoAddress = fmt.Errorf("the server's name has no address")
+var errNoAddress = errors.New("the server's name has no address")
 
 // addresses looks up a host's addresses, IPv6 and IPv4 in turn, IPv6 first. One
 // family's failure is no failure while the other has an answer.

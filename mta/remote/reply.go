@@ -131,12 +131,11 @@ func clean(s string) string {
 
 // withStatus returns the peer's reply with an enhanced code: the peer's own, or
 // when it gave none (RFC 3463 allows that) the undefined one of its class.
-func withStatus(r *mta.Reply, fallback [3]int) *mta.Reply {
+func withStatus(r *mta.Reply) *mta.Reply {
 	if r.Enhanced != [3]int{} {
 		return r
 	}
 	out := *r
-	out.Enhanced = fallback
-	out.Enhanced[0] = r.Code / 100
+	out.Enhanced = [3]int{r.Code / 100, 0, 0}
 	return &out
 }

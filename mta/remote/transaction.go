@@ -225,7 +225,7 @@ func (s *session) reset() {
 // it makes no sense is not believed: try again later.
 func unexpected(r *mta.Reply, command string) *mta.Reply {
 	if r.Code >= 400 {
-		return withStatus(r, [3]int{0, 0, 0})
+		return withStatus(r)
 	}
 	return &mta.Reply{Code: 451, Enhanced: [3]int{4, 5, 0},
 		Text: fmt.Sprintf("The server answered %s with a reply that has no place there: %d %s", command, r.Code, r.Text)}
