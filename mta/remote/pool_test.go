@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"facteur/mta"
 )
 
 // Many idle sessions with servers that answer no QUIT keep a stop waiting as long as one.
@@ -23,4 +25,19 @@ func TestPoolClosesAllAtOnce(t *testing.T) {
 			t.Errorf("took %v", took)
 		}
 	})
+}
+
+// A connection that the peer has closed meanwhile is found out by writing, and not kept for the next message; this one may
+// be tried on another at once.
+func TestClosedSessionIsNotKept(t *testing.T) {
+	for _, ext := range []map[string]string{nil, {"PIPELINING": ""}} {
+		ours, theirs := net.Pipe()
+		theirs.Close()
+		s := newSession(ours, "mx.x.test", Timeouts{}.withDefaults(), time.Now())
+		s.ext = ext
+		out := s.transact(&form{mail: "MAIL FROM:<>"}, []mta.Recipient{{Address: parse(t, "b@x.test")}})
+		if !out[0].retry || !s.broken {
+			t.Errorf("with %v: %+v, broken: %t", ext, out[0], s.broken)
+		}
+	}
 }

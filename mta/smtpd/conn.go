@@ -121,9 +121,9 @@ func (c *conn) greet() bool {
 
 // command waits for the next line.
 func (c *conn) command() ([]byte, error) {
-	max := lineMax
+	limit := lineMax
 	if c.s.Kind != MX {
-		max = authLineMax // a long one that is not AUTH is found out by dispatch
+		limit = authLineMax // a long one that is not AUTH is found out by dispatch
 	}
 	c.idle.Store(c.state < stateMail)
 	defer c.idle.Store(false)
@@ -131,7 +131,7 @@ func (c *conn) command() ([]byte, error) {
 	if c.s.stopping.Load() && c.state < stateMail {
 		return nil, errStopping
 	}
-	return c.readLine(max)
+	return c.readLine(limit)
 }
 
 var errStopping = errors.New("server is stopping")

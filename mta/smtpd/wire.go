@@ -66,14 +66,14 @@ func (w *wire) flush() error {
 func (w *wire) buffered() []byte { return w.in[w.r:w.w] }
 
 // readLine returns the next line without its CRLF. It is valid until the next read. A line longer
-// than max octets, CRLF included, is read to its end and errLong returned.
-func (w *wire) readLine(max int) ([]byte, error) {
+// than limit octets, CRLF included, is read to its end and errLong returned.
+func (w *wire) readLine(limit int) ([]byte, error) {
 	for seen := 0; ; {
 		if i := bytes.IndexByte(w.in[w.r+seen:w.w], '\n'); i >= 0 {
 			line := w.in[w.r : w.r+seen+i]
 			w.r += seen + i + 1
 			switch {
-			case len(line)+1 > max:
+			case len(line)+1 > limit:
 				return nil, errLong
 			case len(line) == 0 || line[len(line)-1] != '\r':
 				return nil, errBareLF
@@ -81,7 +81,7 @@ func (w *wire) readLine(max int) ([]byte, error) {
 			return line[:len(line)-1], nil
 		}
 		seen = w.w - w.r
-		if seen >= max {
+		if seen >= limit {
 			return nil, w.skipLine()
 		}
 		if err := w.fill(); err != nil {
