@@ -85,7 +85,7 @@ func (l *look) measureFile(f listed) (row, error) {
 	}
 	disk, virtual := st.Size(), f.name.Virtual
 	if virtual < disk || f.name.Size != disk {
-		if virtual, err = l.virtualSize(path); err != nil {
+		if disk, virtual, err = l.readSizes(path); err != nil {
 			return row{}, err
 		}
 	}
@@ -115,39 +115,40 @@ func (l *look) measureFile(f listed) (row, error) {
 	}, base}, nil
 }
 
-// virtualSize is the size with each bare LF written as CRLF. A file that somebody is still writing has none.
-func (l *look) virtualSize(path string) (int64, error) {
+// readSizes counts what is in a file, and what there is with each bare LF written as CRLF. A file that somebody is still
+// writing has no size yet, and what Stat said of one that has just been closed may be too little.
+func (l *look) readSizes(path string) (disk, virtual int64, err error) {
 	f, err := l.m.a.fs.Open(path)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer f.Close()
 	if maildir.BeingWritten(f) {
 		l.m.unfinished = true
-		return 0, errUnfinished
+		return 0, 0, errUnfinished
 	}
 	r := bufio.NewReaderSize(f, 64<<10)
-	var size int64
+	bare := int64(0)
 	cr := false
 	for {
 		line, err := r.ReadSlice('\n')
-		size += int64(len(line))
+		disk += int64(len(line))
 		if n := len(line); n > 0 && line[n-1] == '\n' {
 			if n > 1 {
 				cr = line[n-2] == '\r'
 			}
 			if !cr {
-				size++
+				bare++
 			}
 		}
 		if n := len(line); n > 0 {
 			cr = line[n-1] == '\r'
 		}
 		if err == io.EOF {
-			return size, nil
+			return disk, disk + bare, nil
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"facteur/storage/maildir"
 )
 
 // cp and tar write straight into cur: half a message must not be taken for one.
@@ -145,10 +147,7 @@ func TestColonInANameOfNew(t *testing.T) {
 			t.Fatal("UIDs", got.UIDs(), "next", got.UIDNext)
 		}
 		put(t, filepath.Join(a.path, "new", ".again"), "") // another look
-		m.mu.Lock()
-		err := m.refresh(t.Context(), true)
-		m.mu.Unlock()
-		if err != nil {
+		if err := m.refreshNow(t); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -196,4 +195,48 @@ func TestFolderRenamedByOthersKeepsItsUIDs(t *testing.T) {
 		t.Error(other.validity, m.validity)
 	}
 	mustAgree(t, a)
+}
+
+// growingFS is a disk on which another program writes the rest of a file just after it was asked for its size.
+type growingFS struct {
+	maildir.FS
+	path, rest string
+}
+
+func (g *growingFS) Stat(name string) (fs.FileInfo, error) {
+	st, err := g.FS.Stat(name)
+	if filepath.Base(name) == filepath.Base(g.path) && g.rest != "" {
+		f, err := os.OpenFile(g.path, os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.WriteString(g.rest); err != nil {
+			return nil, err
+		}
+		f.Close()
+		g.rest = ""
+	}
+	return st, err
+}
+
+func TestFileFinishedWhileItIsMeasured(t *testing.T) {
+	a := newAccount(t)
+	path := filepath.Join(a.path, "cur", "late")
+	put(t, path, "Subject: late\n\n")
+	a.fs = &growingFS{a.fs, path, "the end\n"}
+	m := box(t, a, "INBOX")
+	if err := m.refreshNow(t); err != nil {
+		t.Fatal(err)
+	}
+	if got := read(t, m, 1); got != "Subject: late\r\n\r\nthe end\r\n" {
+		t.Errorf("got %q", got)
+	}
+	mustAgree(t, a)
+}
+
+func (m *Mailbox) refreshNow(t *testing.T) error {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.refresh(t.Context(), true)
 }
