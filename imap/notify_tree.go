@@ -111,6 +111,11 @@ func (t *treeReport) compare(ctx context.Context, m *storage.MailboxInfo, attrs 
 		old = t.was[from]
 		t.moveState(from, m.Name)
 	}
+	if !m.Subscribed && strings.Contains(old.attrs, `\Subscribed`) { // SUBSCRIBED ends with what it has to tell
+		was := *m
+		was.Subscribed = true
+		events |= t.notifying.events(&was) & subscriptionChange
+	}
 	switch from := t.renamed[m.Name]; {
 	case t.quiet(m.Name):
 	case from != "" && from == t.renamed[parentOf(m.Name)]+strings.TrimPrefix(m.Name, parentOf(m.Name)):
