@@ -23,7 +23,10 @@ const fulltextSchema = `CREATE VIRTUAL TABLE IF NOT EXISTS fts USING fts5(
 
 const (
 	textLimit = 1 << 20 // octets of a message's text that are indexed
-	textBatch = 16      // messages indexed in one transaction
+	// What is indexed in one transaction: much, since each leaves a segment that SQLite has to merge with others later;
+	// but no more than some 20 ms of work, which a delivery's row may have to wait for.
+	textBatch       = 128       // messages
+	textBatchOctets = 128 << 10 // of text
 )
 
 // TextField says where FullText looks.
@@ -51,7 +54,10 @@ func (a *Account) openFullText() {
 		return
 	}
 	err := a.db.Load().Write(context.Background(), func(tx *sqlite.Tx) error {
-		_, err := tx.Exec(fulltextSchema)
+		if _, err := tx.Exec(fulltextSchema); err != nil {
+			return err
+		}
+		_, err := tx.Exec("SELECT rowid FROM fts LIMIT 0") // another binary may have made it
 		return err
 	})
 	if err != nil {
@@ -174,14 +180,16 @@ func (m *Mailbox) indexSome(ctx context.Context) (did, more bool, err error) {
 	from, _ := s.Find(upTo + 1)
 	last := UID(s.UIDNext - 1)
 	var texts []indexedText
+	octets := 0
 	for i := from; i < s.Len(); i++ {
-		if len(texts) == textBatch {
+		if len(texts) == textBatch || octets >= textBatchOctets {
 			last = s.uids[i] - 1
 			more = true
 			break
 		}
 		if t, ok := m.textOf(s.uids[i]); ok {
 			texts = append(texts, t)
+			octets += len(t.subject) + len(t.addresses) + len(t.body)
 		}
 	}
 	err = m.a.db.Load().Write(ctx, func(tx *sqlite.Tx) error {
