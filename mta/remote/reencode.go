@@ -32,40 +32,42 @@ func partTo7Bit(part []byte, depth int) ([]byte, error) {
 		return part, nil
 	}
 	header, body := splitHeader(part)
+	kind, boundary := contentType(header)
+	encoded := strings.ToLower(strings.TrimSpace(headerValue(header, "Content-Transfer-Encoding")))
+	var out []byte
+	var err error
+	encoding := "7bit"
 	switch {
 	case !ascii(header):
-		return nil, fmt.Errorf("%w: its header is not ASCII", errNotEncodable)
+		err = fmt.Errorf("%w: its header is not ASCII", errNotEncodable)
 	case depth > maxMIMEDepth:
-		return nil, fmt.Errorf("%w: its parts are nested too deep", errNotEncodable)
+		err = fmt.Errorf("%w: its parts are nested too deep", errNotEncodable)
+	case kind == "multipart/signed" || kind == "multipart/encrypted":
+		err = fmt.Errorf("%w: a signed part is in 8 bits", errNotEncodable)
+	case strings.HasPrefix(kind, "multipart/") && boundary != "":
+		out, err = multipartTo7Bit(body, boundary, depth)
+	case kind == "message/rfc822" || kind == "message/global":
+		out, err = partTo7Bit(body, depth+1)
+	case encoded == "quoted-printable" || encoded == "base64":
+		err = fmt.Errorf("%w: a part says it is encoded and holds 8-bit octets", errNotEncodable)
+	case strings.HasPrefix(kind, "text/"):
+		encoding, out = "quoted-printable", quotedPrintable(body)
+	default:
+		encoding, out = "base64", base64Lines(body)
 	}
+	if err != nil {
+		return nil, err
+	}
+	return append(setEncoding(header, encoding), out...), nil
+}
+
+// contentType is a part's type, and its boundary when it is a multipart. What is not understood is text (RFC 2045 5.2).
+func contentType(header []byte) (kind, boundary string) {
 	kind, params, err := mime.ParseMediaType(headerValue(header, "Content-Type"))
 	if kind == "" && err != nil {
-		kind = "text/plain" // RFC 2045 5.2: what is not understood is text
+		return "text/plain", ""
 	}
-	switch {
-	case kind == "multipart/signed" || kind == "multipart/encrypted":
-		return nil, fmt.Errorf("%w: a signed part is in 8 bits", errNotEncodable)
-	case strings.HasPrefix(kind, "multipart/") && params["boundary"] != "":
-		out, err := multipartTo7Bit(body, params["boundary"], depth)
-		if err != nil {
-			return nil, err
-		}
-		return append(setEncoding(header, "7bit"), out...), nil
-	case kind == "message/rfc822" || kind == "message/global":
-		out, err := partTo7Bit(body, depth+1)
-		if err != nil {
-			return nil, err
-		}
-		return append(setEncoding(header, "7bit"), out...), nil
-	}
-	switch strings.ToLower(strings.TrimSpace(headerValue(header, "Content-Transfer-Encoding"))) {
-	case "quoted-printable", "base64":
-		return nil, fmt.Errorf("%w: a part says it is encoded and holds 8-bit octets", errNotEncodable)
-	}
-	if strings.HasPrefix(kind, "text/") {
-		return append(setEncoding(header, "quoted-printable"), quotedPrintable(body)...), nil
-	}
-	return append(setEncoding(header, "base64"), base64Lines(body)...), nil
+	return kind, params["boundary"]
 }
 
 // plain reports whether DATA carries b unharmed: ASCII without NUL, in lines of at
@@ -189,13 +191,16 @@ func quotedPrintable(b []byte) []byte {
 		column += len(s)
 	}
 	for i, c := range b {
+		rest := b[i+1:]
+		lineEnds := len(rest) == 0 || bytes.HasPrefix(rest, []byte("\r\n"))
 		switch {
-		case c == '\r' && i+1 < len(b) && b[i+1] == '\n':
+		case c == '\r' && len(rest) > 0 && rest[0] == '\n':
 		case c == '\n' && i > 0 && b[i-1] == '\r':
 			out = append(out, '\r', '\n')
 			column = 0
-		case (c == ' ' || c == '\t') && !bytes.HasPrefix(b[i+1:], []byte("\r\n")) && i+1 < len(b),
-			c > ' ' && c < 0x7f && c != '=':
+		case c > ' ' && c < 0x7f && c != '=':
+			put(c)
+		case (c == ' ' || c == '\t') && !lineEnds:
 			put(c)
 		default:
 			put('=', hex[c>>4], hex[c&15])
