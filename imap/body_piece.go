@@ -34,8 +34,8 @@ func openSection(root *message.Part, c io.ReaderAt, s section, part *partial) (p
 		return openBytes(s.selectFields(header), part), nil
 	}
 	if part != nil {
-		e.from = min(e.from+part.from, e.to)
-		e.to = min(e.from+part.length, e.to)
+		e.from += min(part.from, e.to-e.from) // not min of sums: both numbers may be 2^63-1
+		e.to = e.from + min(part.length, e.to-e.from)
 	}
 	return piece{size: e.to - e.from, r: io.NewSectionReader(c, e.from, e.to-e.from)}, nil
 }
