@@ -141,7 +141,7 @@ func (u *upload) literal(body *spool) error {
 	if d.Err() != nil {
 		return nil
 	}
-	if body.size+h.Size > u.s.appendLimit() {
+	if h.Size > u.s.appendLimit()-body.size { // their sum may be more than 2^63-1
 		// RFC 7889 4: not asked for, so that nothing is sent in vain.
 		return no("TOOBIG", "Message is too big")
 	}

@@ -171,6 +171,9 @@ func openLink(ctx context.Context, box *storage.Mailbox, content storage.Content
 		if err != nil {
 			return piece{}, err
 		}
+		if _, ok := item.section.extent(summary.Structure); !ok { // FETCH says "" of it, which nobody wants to send
+			return piece{}, errors.New("no such part")
+		}
 		return openItem(item, summary.Structure, content)
 	}
 	return piece{}, storage.ErrGone
