@@ -14,7 +14,7 @@ import (
 func (s *Sender) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient) []mta.Result {
 	d, fault := s.newDelivery(m, to)
 	if fault != nil {
-		return d.give(fault, false)
+		return d.give(fault)
 	}
 	byDomain := map[string][]int{}
 	for i, r := range to {
@@ -44,7 +44,7 @@ func (s *Sender) deliverDomain(ctx context.Context, d *delivery, domain string) 
 	}
 	hosts, authentic, fault := s.hosts(ctx, domain)
 	if fault != nil {
-		d.give(fault, fault.Temporary())
+		d.giveUp(fault)
 		return
 	}
 	failed := failures{requireTLS: d.ask.require}
@@ -74,7 +74,11 @@ func (s *Sender) deliverDomain(ctx context.Context, d *delivery, domain string) 
 		failed.why = ctx.Err()
 	}
 	reply := failed.reply(domain, len(hosts))
-	d.give(reply, !reached && reply.Temporary())
+	if reached {
+		d.give(reply)
+	} else {
+		d.giveUp(reply)
+	}
 }
 
 // failures is why the servers of a domain could not be used.

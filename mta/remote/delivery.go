@@ -99,14 +99,22 @@ func (d *delivery) result(i int, ses *session) *mta.Result {
 
 // give closes the open recipients with a server's last words, or with reply when
 // there are none.
-func (d *delivery) give(reply *mta.Reply, unreachable bool) []mta.Result {
+func (d *delivery) give(reply *mta.Reply) []mta.Result {
 	for _, i := range d.open {
 		d.results[i].Err = reply
-		d.results[i].Unreachable = unreachable
 		if d.last[i] != nil {
 			d.results[i].Err = d.last[i]
 		}
 	}
 	d.open = nil
 	return d.results
+}
+
+// giveUp is give when no server could be spoken to. Unless that is for good, the others bound for it need not be
+// tried now either.
+func (d *delivery) giveUp(reply *mta.Reply) []mta.Result {
+	for _, i := range d.open {
+		d.results[i].Unreachable = reply.Temporary()
+	}
+	return d.give(reply)
 }

@@ -53,7 +53,7 @@ func (s *Sender) Smarthost(cfg SmarthostConfig) *Smarthost {
 func (h *Smarthost) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient) []mta.Result {
 	d, fault := h.s.newDelivery(m, to)
 	if fault != nil {
-		return d.give(fault, false)
+		return d.give(fault)
 	}
 	key := fmt.Sprintf("smarthost %s:%d %s %s", h.cfg.Host, h.cfg.Port, h.cfg.TLS, h.cfg.User)
 	if ses := h.s.idle.take(key); ses != nil {
@@ -70,10 +70,10 @@ func (h *Smarthost) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipi
 			// mail waits for the repair.
 			reply = &mta.Reply{Code: 451, Enhanced: [3]int{4, 3, 5}, Text: reply.Text, Err: err}
 		}
-		return d.give(reply, true)
+		return d.giveUp(reply)
 	}
 	h.send(ctx, d, ses, key)
-	return d.give(lostReply(h.cfg.Host, "before the message", errors.New("session ended")), false)
+	return d.give(lostReply(h.cfg.Host, "before the message", errors.New("session ended")))
 }
 
 // send is Sender.use with the check that REQUIRETLS goes on.
@@ -81,7 +81,7 @@ func (h *Smarthost) send(ctx context.Context, d *delivery, ses *session, key str
 	if d.ask.require && (!ses.strict || !ses.has("REQUIRETLS")) {
 		h.s.idle.put(key, ses, h.s.cfg.Now())
 		d.give(&mta.Reply{Code: 550, Enhanced: [3]int{5, 7, 30}, Err: errRequireTLS,
-			Text: "The sender demands REQUIRETLS, and the relay " + h.cfg.Host + " does not offer it"}, false)
+			Text: "The sender demands REQUIRETLS, and the relay " + h.cfg.Host + " does not offer it"})
 		return
 	}
 	h.s.use(ctx, d, ses, key)

@@ -103,8 +103,8 @@ func (p STSPolicy) Matches(host string) bool {
 	return false
 }
 
-// allows is the error of a host that the policy of a domain does not list.
-func (p STSPolicy) allows(domain, host string) error {
+// refusal is the error of a host that the policy of a domain does not list, nil for the others.
+func (p STSPolicy) refusal(domain, host string) error {
 	if p.Matches(host) {
 		return nil
 	}

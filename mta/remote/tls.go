@@ -58,7 +58,7 @@ func (s *Sender) tlsPolicyFor(ctx context.Context, domain string, h host, authen
 	policy, found := s.stsPolicy(ctx, domain)
 	switch {
 	case found && policy.Mode == STSEnforce:
-		return tlsPolicy{level: tlsVerify, source: "MTA-STS", err: policy.allows(domain, h.name), require: d.require}
+		return tlsPolicy{level: tlsVerify, source: "MTA-STS", err: policy.refusal(domain, h.name), require: d.require}
 	case d.require:
 		// RFC 8689 4.2.1: the server's name must itself be beyond doubt.
 		p := tlsPolicy{level: tlsVerify, source: "REQUIRETLS", require: true}
@@ -67,7 +67,7 @@ func (s *Sender) tlsPolicyFor(ctx context.Context, domain string, h host, authen
 		}
 		return p
 	case found && policy.Mode == STSTesting:
-		return tlsPolicy{level: tlsMay, source: "MTA-STS testing", err: policy.allows(domain, h.name), report: true}
+		return tlsPolicy{level: tlsMay, source: "MTA-STS testing", err: policy.refusal(domain, h.name), report: true}
 	}
 	return tlsPolicy{level: tlsMay}
 }

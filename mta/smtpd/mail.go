@@ -76,11 +76,11 @@ func (c *conn) mayUse(ctx context.Context, from message.AddrSpec) *mta.Reply {
 	if from.IsZero() {
 		return nil
 	}
-	return c.owns(ctx, from, "")
+	return c.mayWriteFrom(ctx, from, "")
 }
 
-// owns refuses an address, found in a field or, without one, in the envelope, that the login may not write from.
-func (c *conn) owns(ctx context.Context, a message.AddrSpec, field string) *mta.Reply {
+// mayWriteFrom refuses an address, found in a field or, without one, in the envelope, that the login may not write from.
+func (c *conn) mayWriteFrom(ctx context.Context, a message.AddrSpec, field string) *mta.Reply {
 	ok, err := c.s.Senders.MaySendAs(ctx, c.login.Account, a)
 	switch {
 	case err != nil:

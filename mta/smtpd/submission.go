@@ -21,7 +21,7 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 	}
 	c.found = []slog.Attr{slog.String("author", authors[0].String())}
 	for _, a := range authors {
-		if r := c.owns(ctx, a, "From: "); r != nil {
+		if r := c.mayWriteFrom(ctx, a, "From: "); r != nil {
 			return r
 		}
 	}
