@@ -240,3 +240,47 @@ func (m *Mailbox) refreshNow(t *testing.T) error {
 	defer m.mu.Unlock()
 	return m.refresh(t.Context(), true)
 }
+
+// racingFS is a disk on which another program flags a message just before we move or copy it.
+type racingFS struct {
+	maildir.FS
+	dir   string
+	races int
+}
+
+func (r *racingFS) race(name string) {
+	if r.races > 0 && strings.Contains(name, ",I=") {
+		r.races--
+		path := filepath.Join(r.dir, name)
+		name, _, _ := strings.Cut(filepath.Base(path), ":")
+		os.Rename(path, filepath.Join(filepath.Dir(filepath.Dir(path)), "cur", name+":2,F"))
+	}
+}
+
+func (r *racingFS) Rename(from, to string) error { r.race(from); return r.FS.Rename(from, to) }
+func (r *racingFS) Link(from, to string) error   { r.race(from); return r.FS.Link(from, to) }
+
+func TestMoveAndCopyOfWhatAnotherProgramJustRenamed(t *testing.T) {
+	a := newAccount(t)
+	m, to := box(t, a, "INBOX"), box(t, a, "Archive")
+	for n := range 3 {
+		deliver(t, a, text(n))
+	}
+	disk := a.fs
+	a.fs = &racingFS{disk, a.path, 1}
+	if pairs, err := m.Move(t.Context(), []UID{1, 2}, to); err != nil || len(pairs) != 2 {
+		t.Fatal(pairs, err)
+	}
+	a.fs = &racingFS{disk, a.path, 1}
+	if pairs, err := m.Copy(t.Context(), []UID{3}, to); err != nil || len(pairs) != 1 {
+		t.Fatal(pairs, err)
+	}
+	a.fs = disk
+	if m.Snapshot().Len() != 1 || to.Snapshot().Len() != 3 {
+		t.Error(m.Snapshot().UIDs(), to.Snapshot().UIDs())
+	}
+	if got := m.Snapshot().At(0).Flags.System; got != Flagged {
+		t.Error("the other program's flag is lost:", got)
+	}
+	mustAgree(t, a)
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"syscall"
 
 	"facteur/storage/maildir"
@@ -98,6 +99,22 @@ func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bo
 	if err := readyBoth(ctx, m, to); err != nil {
 		return nil, err
 	}
+	for attempt := 0; ; attempt++ {
+		pairs, err := m.tryTransfer(uids, to, move)
+		if !errors.Is(err, fs.ErrNotExist) || attempt == 3 {
+			return pairs, err
+		}
+		// Another program has renamed a file since we looked, as mutt does for a flag.
+		if err := m.refresh(ctx, true); err != nil {
+			return nil, err
+		}
+		if err := to.refresh(ctx, true); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (m *Mailbox) tryTransfer(uids []UID, to *Mailbox, move bool) ([]UIDPair, error) {
 	list, bytes, err := m.planTransfer(uids, to)
 	if err != nil || len(list) == 0 {
 		return nil, err
