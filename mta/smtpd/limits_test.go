@@ -433,7 +433,7 @@ func TestLists(t *testing.T) {
 	if r := l.Check(t.Context(), netip.MustParseAddr("192.0.2.1")); r != nil {
 		t.Errorf("asked a suspended list: %v", r)
 	}
-	now = now.Add(2 * listSuspend)
+	now = now.Add(2 * findingKept)
 	if r := l.Check(t.Context(), netip.MustParseAddr("192.0.2.1")); r == nil {
 		t.Error("suspended for ever")
 	}
@@ -443,7 +443,7 @@ func TestLists(t *testing.T) {
 func TestListedPeer(t *testing.T) {
 	cfg := testConfig(t, MX, &backend{})
 	cfg.Lists = &Lists{DNS: zone{"1.0.0.127.bl.test": "127.0.0.2"}, Lists: []List{{Zone: "bl.test"}}, Log: cfg.Log, Now: time.Now}
-	cfg.Lists.proven = map[string]time.Time{"bl.test": time.Now().Add(time.Hour)}
+	cfg.Lists.note("bl.test", finding{proven: time.Now().Add(time.Hour)})
 	p := dial(t, start(t, cfg))
 	p.want("220")
 	p.ask("EHLO x", "250")

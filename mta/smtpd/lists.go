@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 
 const (
 	listWait    = 5 * time.Second
-	listSuspend = time.Hour
+	findingKept = time.Hour
 )
 
 // Addresses asks DNS for A records: *dns.Resolver.
@@ -39,9 +40,14 @@ type Lists struct {
 	Log   *slog.Logger
 	Now   func() time.Time
 
-	mu        sync.Mutex
-	suspended map[string]time.Time // zone: until
-	proven    map[string]time.Time // zone: found not to list everybody, good until
+	mu    sync.Mutex
+	found map[string]finding // by zone
+}
+
+// finding is what was found out about a list, for as long as it counts.
+type finding struct {
+	suspended time.Time // until then: it is not asked
+	proven    time.Time // until then: it does not list everybody
 }
 
 var (
@@ -78,7 +84,7 @@ func (l *Lists) Check(ctx context.Context, peer netip.Addr) *mta.Reply {
 
 // listed asks one list.
 func (l *Lists) listed(ctx context.Context, list *List, peer netip.Addr) bool {
-	if l.isSet(&l.suspended, list.Zone) {
+	if l.Now().Before(l.finding(list.Zone).suspended) {
 		return false
 	}
 	answer, err := l.DNS.IPv4(ctx, reverse(peer)+"."+list.Zone)
@@ -111,7 +117,7 @@ func (list *List) counts(a netip.Addr) bool {
 
 // sane finds out whether a list that has a hit lists everybody: dead lists do.
 func (l *Lists) sane(ctx context.Context, zone string) bool {
-	if l.isSet(&l.proven, zone) {
+	if l.Now().Before(l.finding(zone).proven) {
 		return true
 	}
 	if _, err := l.DNS.IPv4(ctx, reverse(nobodyIs)+"."+zone); err == nil {
@@ -120,30 +126,28 @@ func (l *Lists) sane(ctx context.Context, zone string) bool {
 	} else if !dns.IsNotFound(err) {
 		return false
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	set(&l.proven, zone, l.Now().Add(listSuspend))
+	l.note(zone, finding{proven: l.Now().Add(findingKept)})
 	return true
 }
 
 func (l *Lists) suspend(zone, why string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	set(&l.suspended, zone, l.Now().Add(listSuspend))
+	l.note(zone, finding{suspended: l.Now().Add(findingKept)})
 	l.Log.Warn("DNS list is out of order, not asked for an hour", "zone", zone, "why", why)
 }
 
-func (l *Lists) isSet(m *map[string]time.Time, zone string) bool {
+func (l *Lists) finding(zone string) finding {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.Now().Before((*m)[zone])
+	return l.found[zone]
 }
 
-func set(m *map[string]time.Time, zone string, until time.Time) {
-	if *m == nil {
-		*m = make(map[string]time.Time)
+func (l *Lists) note(zone string, f finding) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.found == nil {
+		l.found = make(map[string]finding)
 	}
-	(*m)[zone] = until
+	l.found[zone] = f
 }
 
 // reverse writes an address as lists want it (RFC 5782 2.1, 2.4).
@@ -158,8 +162,6 @@ func reverse(a netip.Addr) string {
 			parts = append(parts, fmt.Sprintf("%x", b>>4), fmt.Sprintf("%x", b&15))
 		}
 	}
-	for i, j := 0, len(parts)-1; i < j; i, j = i+1, j-1 {
-		parts[i], parts[j] = parts[j], parts[i]
-	}
+	slices.Reverse(parts)
 	return strings.Join(parts, ".")
 }
