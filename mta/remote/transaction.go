@@ -160,17 +160,7 @@ func rcptOutcome(rcpt *mta.Reply) outcome {
 
 // body sends the message and gives its reply to everyone who was accepted.
 func (s *session) body(f *form, out []outcome) {
-	var err error
-	if f.chunk {
-		s.w.WriteString("BDAT " + strconv.FormatInt(f.size, 10) + " LAST\r\n")
-		err = f.writeTo(patient{s.w})
-	} else {
-		w := &stuffer{w: s.w}
-		if err = f.writeTo(w); err == nil {
-			w.end()
-		}
-	}
-	if err != nil {
+	if err := s.writeMessage(f); err != nil {
 		// Without the final dot, or all octets of the chunk, the peer must throw away what
 		// it has (RFC 5321 4.1.1.4, RFC 3030 2).
 		s.broken = true
@@ -199,6 +189,20 @@ func (s *session) body(f *form, out []outcome) {
 			out[i] = outcome{reply: unexpected(r, "the message")}
 		}
 	}
+}
+
+// writeMessage puts the message on its way, as one chunk or with a final dot. An error is one of our own reading.
+func (s *session) writeMessage(f *form) error {
+	if f.chunk {
+		s.write("BDAT " + strconv.FormatInt(f.size, 10) + " LAST")
+		return f.writeTo(patient{s.w})
+	}
+	w := &stuffer{w: s.w}
+	if err := f.writeTo(w); err != nil {
+		return err
+	}
+	w.end()
+	return nil
 }
 
 // fail gives reply to everyone who was accepted.
