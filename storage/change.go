@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,13 +20,30 @@ func (m *Mailbox) Store(ctx context.Context, uids []UID, op FlagOp, flags Flags,
 	if err := m.ready(ctx); err != nil {
 		return res, err
 	}
-	plan, modified, err := m.planStore(sortedUIDs(uids), op, flags, unchangedSince)
-	res.Modified = modified
+	uids = sortedUIDs(uids)
+	for attempt := 0; ; attempt++ {
+		missed, err := m.storeOnce(&res, uids, op, flags, unchangedSince)
+		if err != nil || len(missed) == 0 || attempt == 3 {
+			return res, err
+		}
+		// Another program has renamed these since we looked, as mutt does for a flag: they get ours beside its.
+		if err := m.refresh(ctx, true); err != nil {
+			return res, err
+		}
+		uids = missed
+	}
+}
+
+// storeOnce adds to res what it did, and returns the UIDs whose files were not where the table has them.
+func (m *Mailbox) storeOnce(res *StoreResult, uids []UID, op FlagOp, flags Flags, unchangedSince *ModSeq) (missed []UID, err error) {
+	plan, modified, err := m.planStore(uids, op, flags, unchangedSince)
+	res.Modified = append(res.Modified, modified...)
+	slices.Sort(res.Modified)
 	if err != nil || len(plan.positions) == 0 {
-		return res, err
+		return nil, err
 	}
 	s, modseq := m.base(), m.nextModSeq()
-	done, err := m.renameAll(s, plan)
+	done, missed, err := m.renameAll(s, plan)
 	// What was renamed is so, even when a later one failed.
 	n := s.changed(done.positions, func(k int, r *rec) { r.set, r.modseq = done.sets[k], modseq })
 	m.publish(n)
@@ -38,11 +56,12 @@ func (m *Mailbox) Store(ctx context.Context, uids []UID, op FlagOp, flags Flags,
 	for _, pos := range done.positions {
 		res.Changed = append(res.Changed, n.At(pos))
 	}
+	slices.SortFunc(res.Changed, func(x, y Entry) int { return cmp.Compare(x.UID, y.UID) })
 	m.a.wake()
 	if err != nil {
-		return res, fmt.Errorf("store flags in mailbox %q: %w", m.Name(), diskError(err))
+		return nil, fmt.Errorf("store flags in mailbox %q: %w", m.Name(), diskError(err))
 	}
-	return res, nil
+	return missed, nil
 }
 
 type storePlan struct {
@@ -50,8 +69,8 @@ type storePlan struct {
 	sets      []uint32
 }
 
-// renameAll gives files the names of their new flags, and returns what it did.
-func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, err error) {
+// renameAll gives files the names of their new flags, and returns what it did and which were not there.
+func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, missed []UID, err error) {
 	defer m.hold(len(plan.positions))()
 	for i, pos := range plan.positions {
 		r, c, k := s.at(pos)
@@ -60,14 +79,15 @@ func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, err er
 		base := c.base(k)
 		err := m.a.fs.Rename(m.path(s.nameOf(r, base)), m.path(s.nameOf(&is, base)))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // another program was faster; the next look at the folder sees it
+			missed = append(missed, r.uid)
+			continue
 		}
 		if err != nil {
-			return done, err
+			return done, missed, err
 		}
 		done.positions, done.sets = append(done.positions, pos), append(done.sets, is.set)
 	}
-	return done, nil
+	return done, missed, nil
 }
 
 // planStore works out which messages get which flags.

@@ -284,3 +284,26 @@ func TestMoveAndCopyOfWhatAnotherProgramJustRenamed(t *testing.T) {
 	}
 	mustAgree(t, a)
 }
+
+func TestFlagsOfWhatAnotherProgramJustRenamed(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	for n := range 3 {
+		deliver(t, a, text(n))
+	}
+	disk := a.fs
+	a.fs = &racingFS{disk, a.path, 1}
+	res, err := m.Store(t.Context(), []UID{1, 2, 3}, FlagsAdd, Flags{System: Seen}, nil)
+	if err != nil || len(res.Changed) != 3 || res.Changed[0].UID != 1 || res.Changed[0].Flags.System != Seen|Flagged {
+		t.Error(res, err)
+	}
+	// RFC 7162 3.1.3: what another changed meanwhile is left alone, with UNCHANGEDSINCE.
+	since := m.Snapshot().HighestModSeq
+	a.fs = &racingFS{disk, a.path, 1}
+	res, err = m.Store(t.Context(), []UID{2, 3}, FlagsAdd, Flags{System: Answered}, &since)
+	if err != nil || !slices.Equal(res.Modified, []UID{2}) || len(res.Changed) != 1 || res.Changed[0].UID != 3 {
+		t.Error(res, err)
+	}
+	a.fs = disk
+	mustAgree(t, a)
+}
