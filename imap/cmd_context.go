@@ -126,8 +126,8 @@ func (s *session) contextsChanged(ctx context.Context, from int) error {
 				added = append(added, i)
 			}
 		}
+		var expunged []storage.UID // told of with their EXPUNGE; not in now yet, which stays ascending
 		for _, uid := range c.found {
-			// A message that was expunged is told of with its EXPUNGE.
 			i, ok := s.view.position(uid)
 			if !ok || hasUID(now, uid) {
 				continue
@@ -135,11 +135,11 @@ func (s *session) contextsChanged(ctx context.Context, from int) error {
 			if _, there := s.view.entry(i); there {
 				removed = append(removed, i)
 			} else {
-				now = append(now, uid)
+				expunged = append(expunged, uid)
 			}
 		}
-		slices.Sort(now)
-		c.found = now
+		c.found = append(now, expunged...)
+		slices.Sort(c.found)
 		if err := s.fetchArrived(ctx, c, added, from); err != nil {
 			return err
 		}
