@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"facteur/mta"
 	"facteur/mta/queue"
@@ -67,10 +68,13 @@ func (l *Local) QueueChange(ctx context.Context, q QueueOrder) (Count, error) {
 		return Count{n}, err
 	}
 	var done Count
-	for _, id := range q.IDs {
+	for i, id := range q.IDs {
+		if slices.Contains(q.IDs[:i], id) {
+			continue // named twice
+		}
 		n, err := change(ctx, queue.Filter{ID: mta.ID(id)})
 		if err == nil && n == 0 {
-			err = fmt.Errorf("message %s: %w", id, queue.ErrNotFound)
+			err = fmt.Errorf("message %s: %w: nothing of it waits in the queue", id, ErrNotFound)
 		}
 		if err != nil {
 			return done, err

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -274,7 +273,7 @@ func (c *cli) configFile() (string, error) {
 			return file, nil
 		}
 	}
-	return "", fmt.Errorf("no configuration: neither ./%s nor %s is there; \"facteur quickstart you@example.org\" writes one: %w", places[0], places[1], fs.ErrNotExist)
+	return "", fmt.Errorf("no configuration: neither ./%s nor %s is there; --config names another, and \"facteur quickstart you@example.org\" writes one", places[0], places[1])
 }
 
 // load reads the configuration. With --data none is needed: then the defaults hold,

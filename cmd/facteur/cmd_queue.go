@@ -101,7 +101,13 @@ func (c *cli) queueChange(do, short string) *cobra.Command {
 			if len(a) == 0 && order.Filter == (admin.QueueFilter{}) && !all {
 				return usage("name messages, or give --from, --to, --dest or --all")
 			}
-			return ask(c, cmd, admin.Service.QueueChange, order, func(w io.Writer, n admin.Count) { fmt.Fprintf(w, "%s: %d messages\n", do, n.Changed) })
+			return ask(c, cmd, admin.Service.QueueChange, order, func(w io.Writer, n admin.Count) {
+				messages := "messages"
+				if n.Changed == 1 {
+					messages = "message"
+				}
+				fmt.Fprintf(w, "%s: %d %s\n", do, n.Changed, messages)
+			})
 		},
 	}
 	filterFlags(cmd, &order.Filter)

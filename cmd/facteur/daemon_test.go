@@ -361,6 +361,9 @@ func TestSendShowsTheDialogue(t *testing.T) {
 	}
 	facteur(t, exitRefused, "send", "--server", d.Addr(serviceMX).String(), "--to", "nobody@example.org")
 	facteur(t, exitOK, "send", "--server", d.Addr(serviceMX).String(), "--to", "ann@example.org", "--from", "<>")
+	if out := facteur(t, exitFailed, "send", "--server", d.Addr(serviceIMAP).String(), "--to", "ann@example.org"); !strings.Contains(out, "does not speak SMTP") {
+		t.Errorf("to an IMAP server: %s", out)
+	}
 	for _, slip := range []struct{ tls, want string }{{"implicit", "--tls starttls is for a port"}, {"starttls", "--ca names its authority"}} {
 		if out := facteur(t, exitFailed, "send", "--server", d.Addr(serviceMX).String(), "--to", "ann@example.org", "--tls", slip.tls); !strings.Contains(out, slip.want) {
 			t.Errorf("--tls %s: %s", slip.tls, out)
@@ -431,4 +434,36 @@ func TestFullDiskIsToldAtMAIL(t *testing.T) {
 	out := d.submit("ann@example.org")
 	out.Send("MAIL FROM:<ann@example.org>")
 	out.Want("452 4.3.1")
+}
+
+// Times go through the socket too, and a message that is named twice is changed once.
+func TestQueueTellsWhenAndCountsOnce(t *testing.T) {
+	d := startDaemon(t, elsewhere)
+	facteur(t, exitOK, "--data", d.dir, "account", "quota", "ben@example.org", "--messages", "1")
+	c := d.submit("ann@example.org")
+	letter := strings.Replace(hello, "carol@elsewhere.test", "ann@example.org", 1)
+	c.mail("ann@example.org", []string{"ben@example.org"}, letter)
+	d.waitFor("ben@example.org", "INBOX")
+	reply := c.mail("ann@example.org", []string{"ben@example.org"}, letter)
+	id := reply[strings.LastIndexByte(reply, ' ')+1:]
+	for deadline := time.Now().Add(20 * time.Second); !strings.Contains(facteur(t, exitOK, "--data", d.dir, "queue", "show", id), " delayed 452"); {
+		if time.Now().After(deadline) {
+			t.Fatal("not tried")
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if out := facteur(t, exitOK, "--data", d.dir, "queue", "hold", id, id); out != "hold: 1 message\n" {
+		t.Errorf("hold: %s", out)
+	}
+	facteur(t, exitOK, "--data", d.dir, "queue", "drop", id)
+	if out := facteur(t, exitNotFound, "--data", d.dir, "queue", "drop", id); !strings.Contains(out, "nothing of it waits in the queue") {
+		t.Errorf("drop again: %s", out)
+	}
+	out := facteur(t, exitOK, "--data", d.dir, "queue", "show", id)
+	for _, want := range []string{"delayed", "held", "dropped"} {
+		at := slices.IndexFunc(strings.Split(out, "\n"), func(line string) bool { return strings.Contains(line, want) && strings.HasPrefix(line, "20") })
+		if at < 0 {
+			t.Errorf("no time of %q:\n%s", want, out)
+		}
+	}
 }

@@ -71,7 +71,7 @@ func whose(dir string, err error) error {
 		}
 		return strconv.Itoa(uid)
 	}
-	return fmt.Errorf("%w: the folder belongs to user %s, and this process is run by %s", err, name(int(st.Uid)), name(os.Geteuid()))
+	return fmt.Errorf("%w: the folder belongs to user %s, and this process is run by %s: put \"sudo\" or \"sudo -u %[2]s\" before it", err, name(int(st.Uid)), name(os.Geteuid()))
 }
 
 func ids(u *user.User) (uid, gid int, err error) {

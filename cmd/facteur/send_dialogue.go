@@ -78,9 +78,13 @@ func (d *dialogue) open(mode string) error {
 		}
 	}
 	d.listen()
-	if _, err := d.reply(220); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	_, err := d.reply(220)
+	switch foreign := textproto.ProtocolError(""); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("the server ended the connection without a greeting; a port with TLS from the start takes --tls implicit")
-	} else if err != nil {
+	case errors.As(err, &foreign):
+		return fmt.Errorf("the server does not speak SMTP: %w", err)
+	case err != nil:
 		return refusal("connection", err)
 	}
 	if err := d.hello(); err != nil {

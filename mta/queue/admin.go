@@ -43,7 +43,7 @@ type Item struct {
 
 // Event is one entry of a message's history: a try, or what an operator did.
 type Event struct {
-	At     time.Time `json:"-"`
+	At     time.Time `json:",omitzero"` // in the database a column
 	Dest   string
 	Try    int       `json:",omitempty"`
 	Did    string    `json:",omitempty"` // "held", "released", "dropped", "retry"; empty: a try
