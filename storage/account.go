@@ -25,8 +25,9 @@ type Account struct {
 	treeMu    sync.RWMutex
 	mailboxes map[string]*Mailbox // by name
 	list      atomic.Pointer[[]*Mailbox]
-	info      *maildir.Info // of the account: names subscribed, METADATA, the last UIDVALIDITY
-	rootTime  int64         // of the account's folder, when the list agreed with it
+	info      *maildir.Info     // of the account: names subscribed, METADATA, the last UIDVALIDITY
+	rootTime  int64             // of the account's folder, when the list agreed with it
+	passed    map[string]string // folders that could not be used, and why
 
 	messages, bytes   atomic.Int64 // what counts against quota
 	generation        atomic.Uint64
@@ -57,7 +58,7 @@ func (s *Store) openAccount(ctx context.Context, name, path string) (*Account, e
 	if err != nil {
 		return nil, err
 	}
-	a := &Account{s: s, name: name, path: path, fs: fsys, mailboxes: map[string]*Mailbox{}, watches: map[*Watch]struct{}{}}
+	a := &Account{s: s, name: name, path: path, fs: fsys, mailboxes: map[string]*Mailbox{}, passed: map[string]string{}, watches: map[*Watch]struct{}{}}
 	a.listed()
 	err = a.open(ctx)
 	if err != nil {
@@ -84,12 +85,26 @@ func (a *Account) open(ctx context.Context) error {
 		return err
 	}
 	for _, m := range a.allMailboxes() {
-		if err := maildir.SweepTmp(a.fs, m.place.Load().folder, a.s.cfg.Now()); err != nil {
-			return fmt.Errorf("sweep tmp of %q: %w", m.Name(), err)
+		folder := m.place.Load().folder
+		if err := maildir.SweepTmp(a.fs, folder, a.s.cfg.Now()); err != nil {
+			a.passOver(folder, err)
 		}
-		if err := m.start(ctx); err != nil {
-			return fmt.Errorf("mailbox %q: %w", m.Name(), err)
+		if err := a.startOne(ctx, m); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// startOne readies a mailbox of the tree. Only where INBOX can't be is the account of no use.
+func (a *Account) startOne(ctx context.Context, m *Mailbox) error {
+	folder := m.place.Load().folder
+	err := m.start(ctx)
+	if err != nil && (folder == "" || ctx.Err() != nil) {
+		return fmt.Errorf("mailbox %q: %w", m.Name(), err)
+	}
+	if err != nil {
+		a.passOver(folder, err)
 	}
 	return nil
 }

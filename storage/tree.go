@@ -68,6 +68,7 @@ func (a *Account) readTree() error {
 	slices.Sort(names) // the same order every time
 	found := map[string]bool{}
 	var fresh [][2]string
+	passed := false
 	for _, folder := range append([]string{""}, names...) {
 		name, ok := a.isFolder(folder)
 		if !ok {
@@ -84,8 +85,14 @@ func (a *Account) readTree() error {
 		if err == nil && !moved {
 			err = a.addFolder(name, folder)
 		}
-		if err != nil {
+		if err != nil && folder == "" {
 			return fmt.Errorf("folder of %q: %w", name, err)
+		}
+		if err != nil {
+			a.passOver(folder, err)
+			passed = true
+		} else {
+			delete(a.passed, folder)
 		}
 	}
 	for name, m := range a.mailboxes {
@@ -95,7 +102,19 @@ func (a *Account) readTree() error {
 	}
 	a.listed()
 	a.rootTime = st.ModTime().UnixNano()
+	if passed {
+		a.rootTime = 0 // a chown of the folder doesn't show in it: look again
+	}
 	return nil
+}
+
+// passOver: a folder that can't be used, as one that root has made and not given to us, must not close the account to
+// all others.
+func (a *Account) passOver(folder string, err error) {
+	if a.passed[folder] != err.Error() {
+		a.passed[folder] = err.Error()
+		a.s.cfg.Log.Warn("folder passed over", "account", a.name, "folder", folder, "error", err)
+	}
 }
 
 func (a *Account) isFolder(folder string) (name string, ok bool) {
@@ -246,7 +265,7 @@ func (a *Account) refreshTree(ctx context.Context) error {
 	}
 	for _, m := range a.allMailboxes() {
 		if !m.started {
-			if err := m.start(ctx); err != nil {
+			if err := a.startOne(ctx, m); err != nil {
 				return err
 			}
 		}
