@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/url"
 	"strconv"
@@ -31,13 +32,26 @@ func (u *upload) part(ctx context.Context, body *spool) error {
 		}
 		err := u.copyURL(ctx, text, body)
 		if err != nil && !errors.Is(err, errTooBig) {
-			return no("BADURL "+string(wire.AppendString(nil, text, false)), "Can't resolve the URL")
+			return no(fmt.Sprintf("BADURL \"%s\"", escapeURL(text)), "Can't resolve the URL")
 		}
 		return err
 	default:
 		d.Fail("expected TEXT or URL")
 	}
 	return nil
+}
+
+// escapeURL writes a URL as it fits into a response code, whatever a client has sent for one.
+func escapeURL(text string) string {
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		if c <= ' ' || c > '~' || c == ']' || c == '"' || c == '\\' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 var errTooBig = no("TOOBIG", "Message is too big")

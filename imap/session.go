@@ -218,16 +218,27 @@ func (s *session) finish(r *request, name string, err error) error {
 	return s.out.err
 }
 
+// oneLine keeps what a client has sent in a literal, and hears of in a text, from ending the line.
+func oneLine(text string) string {
+	return strings.Map(func(c rune) rune {
+		if c == '\r' || c == '\n' {
+			return ' '
+		}
+		return c
+	}, text)
+}
+
 func (s *session) tagged(r *request, resp *response) {
 	tag := r.tag
 	if tag == "" { // RFC 9051 7.1: what can't be laid at a command's door
 		tag = "*"
 	}
+	text := oneLine(resp.text)
 	if resp.code != "" {
-		s.out.printf("%s %s [%s] %s\r\n", tag, resp.status, resp.code, resp.text)
+		s.out.printf("%s %s [%s] %s\r\n", tag, resp.status, resp.code, text)
 		return
 	}
-	s.out.printf("%s %s %s\r\n", tag, resp.status, resp.text)
+	s.out.printf("%s %s %s\r\n", tag, resp.status, text)
 }
 
 // hasMade notes messages that a command has put into box: a client isn't sent its own (RFC 5465
