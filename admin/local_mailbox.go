@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"facteur/imap/wire"
@@ -156,8 +157,14 @@ func flagsOf(names []string) storage.Flags {
 	return f
 }
 
-// Rebuild implements Service.
+// Rebuild implements Service. An account that has lost its folder gets an empty one.
 func (l *Local) Rebuild(ctx context.Context, q Name) (None, error) {
+	if a, err := l.account(ctx, q.Name); err == nil { // there may be mail without an account, too
+		if err := l.Store.CreateAccount(ctx, a.Name); err != nil { // a folder that is there stays as it is
+			return None{}, err
+		}
+		q.Name = a.Name
+	}
 	mail, err := l.mail(ctx, q.Name)
 	if err != nil {
 		return None{}, err
@@ -168,14 +175,22 @@ func (l *Local) Rebuild(ctx context.Context, q Name) (None, error) {
 
 // Verify implements Service: one account, or all and the queue.
 func (l *Local) Verify(ctx context.Context, q Name) ([]Problem, error) {
+	var found []Problem
 	names := []string{q.Name}
 	if q.Name == "" {
-		var err error
+		known, err := l.Directory.Accounts(ctx) // before the folders: AddAccount makes them first
+		if err != nil {
+			return nil, err
+		}
 		if names, err = l.Store.Accounts(); err != nil {
 			return nil, err
 		}
+		for _, a := range known {
+			if !slices.Contains(names, a.Name) {
+				found = append(found, Problem{Account: a.Name, What: "the account has no folder for its mail"})
+			}
+		}
 	}
-	var found []Problem
 	for _, name := range names {
 		mail, err := l.mail(ctx, name)
 		if err != nil {

@@ -100,6 +100,23 @@ func TestKilledAccountAddIsNoLoss(t *testing.T) {
 	}
 }
 
+// An account that has lost its folder is a problem, and has a folder again afterwards.
+func TestVerifyFindsAccountsWithoutFolder(t *testing.T) {
+	d := startDaemon(t, "")
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(d.dir, "mail", "example.org", "ann")); err != nil {
+		t.Fatal(err)
+	}
+	if out := facteur(t, exitProblems, "--data", d.dir, "verify"); !strings.Contains(out, "no folder") || !strings.Contains(out, "facteur mailbox rebuild ann@example.org") || strings.Contains(out, "ben@") {
+		t.Errorf("verify: %s", out)
+	}
+	facteur(t, exitOK, "--data", d.dir, "mailbox", "rebuild", "ann@example.org")
+	facteur(t, exitOK, "--data", d.dir, "verify")
+	facteur(t, exitNotFound, "--data", d.dir, "mailbox", "rebuild", "nobody@example.org")
+}
+
 func TestVerifySaysWhatNext(t *testing.T) {
 	text := whatNext([]admin.Problem{{Account: "ann@example.org", What: "x"}, {Account: "ann@example.org", What: "y"}, {Message: "q1", What: "z"}})
 	if strings.Count(text, "facteur mailbox rebuild ann@example.org\n") != 1 || !strings.Contains(text, "facteur queue drop") {
