@@ -13,14 +13,15 @@ import (
 // fetcher answers one FETCH.
 type fetcher struct {
 	*session
-	r     *request
-	items []fetchItem
-	index bool // some item needs the index
-	body  bool // some item needs the message's octets
-	seen  bool // \Seen is set on the way
-	gone  bool // some messages have been expunged meanwhile
-	batch []fetchMessage
-	reads message.SummaryReader
+	r         *request
+	items     []fetchItem
+	index     bool // some item needs the index
+	body      bool // some item needs the message's octets
+	seen      bool // \Seen is set on the way
+	gone      bool // some messages have been expunged meanwhile
+	undecoded bool // BINARY was asked of a part whose transfer encoding nobody knows
+	batch     []fetchMessage
+	reads     message.SummaryReader
 }
 
 // fetchMessage is a message that is about to be answered.
@@ -60,7 +61,11 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 		}
 	}
 	f.gone = f.gone || left > 0
-	return f.flush(ctx)
+	if err := f.flush(ctx); err != nil || !f.undecoded {
+		return err
+	}
+	// RFC 3516 4.3; the others have been answered, and have \Seen by now.
+	return no("UNKNOWN-CTE", "Can't decode the transfer encoding of all parts")
 }
 
 // flush answers the batch.
@@ -165,7 +170,8 @@ func (f *fetcher) message(m *fetchMessage) error {
 	}
 	pieces, err := f.open(summary, content)
 	if errors.Is(err, errUnknownCTE) {
-		return no("UNKNOWN-CTE", "Can't decode the part's transfer encoding")
+		f.undecoded = true
+		return nil
 	} else if err != nil {
 		return err
 	}
