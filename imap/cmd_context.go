@@ -159,8 +159,7 @@ func (s *session) fetchArrived(ctx context.Context, c *searchContext, added []in
 			spans = append(spans, span{i, i + 1})
 		}
 	}
-	f := &fetcher{session: s, r: &request{}, items: s.unasked(c.items)}
-	return f.run(ctx, spans)
+	return s.fetchUnasked(ctx, c.items, spans)
 }
 
 func hasUID(ascending []storage.UID, uid storage.UID) bool {

@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -145,8 +146,18 @@ func (s *session) reportNewMessages(ctx context.Context, r *request, from int) e
 			spans = append(spans, span{i, i + 1})
 		}
 	}
-	f := &fetcher{session: s, r: &request{}, items: s.unasked(group.items)}
-	return f.run(ctx, spans)
+	return s.fetchUnasked(ctx, group.items, spans)
+}
+
+// fetchUnasked answers no command that could fail: a message whose encoding nobody knows is left out.
+func (s *session) fetchUnasked(ctx context.Context, items []fetchItem, spans []span) error {
+	f := &fetcher{session: s, r: &request{}, items: s.unasked(items)}
+	err := f.run(ctx, spans)
+	var refused *response
+	if errors.As(err, &refused) {
+		return nil
+	}
+	return err
 }
 
 // reportOthers tells of the mailboxes that are not selected: STATUS where messages changed,
