@@ -20,8 +20,11 @@ type fetcher struct {
 	seen      bool // \Seen is set on the way
 	gone      bool // some messages have been expunged meanwhile
 	undecoded bool // BINARY was asked of a part whose transfer encoding nobody knows
-	batch     []fetchMessage
-	reads     message.SummaryReader
+	// unreadable is why a message could not be read, whose file the disk or another user doesn't give: the others are
+	// answered all the same, and then NO.
+	unreadable error
+	batch      []fetchMessage
+	reads      message.SummaryReader
 }
 
 // fetchMessage is a message that is about to be answered.
@@ -61,11 +64,13 @@ func (f *fetcher) run(ctx context.Context, spans []span) error {
 		}
 	}
 	f.gone = f.gone || left > 0
-	if err := f.flush(ctx); err != nil || !f.undecoded {
+	if err := f.flush(ctx); err != nil {
 		return err
 	}
-	// RFC 3516 4.3; the others have been answered, and have \Seen by now.
-	return no("UNKNOWN-CTE", "Can't decode the transfer encoding of all parts")
+	if f.undecoded { // RFC 3516 4.3; the others have been answered, and have \Seen by now.
+		return no("UNKNOWN-CTE", "Can't decode the transfer encoding of all parts")
+	}
+	return f.unreadable
 }
 
 // flush answers the batch.
@@ -158,7 +163,8 @@ func (f *fetcher) message(m *fetchMessage) error {
 			f.gone = true
 			return nil
 		} else if err != nil {
-			return err
+			f.unreadable = err
+			return nil
 		}
 		defer content.Close()
 	}

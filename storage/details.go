@@ -5,10 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"iter"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"facteur/storage/maildir"
@@ -26,7 +28,7 @@ type detailRow struct {
 }
 
 // Details reads the index for the given UIDs, ascending, and passes over those that
-// are gone. What is handed out is only good until the next step, but for its strings.
+// are gone, or whose files can't be read. What is handed out is only good until the next step, but for its strings.
 func (m *Mailbox) Details(ctx context.Context, uids []UID) iter.Seq2[*Details, error] {
 	return func(yield func(*Details, error) bool) {
 		m.a.tryFlush(ctx) // on a full disk: what the index has can still be read, the rest be worked out
@@ -66,6 +68,12 @@ func (m *Mailbox) yieldDetails(uids []UID, rows []detailRow, yield func(*Details
 
 func (r detailRow) compare(uid UID) int { return int(int64(r.uid) - int64(uid)) }
 
+// unreadable reports whether a file can't be read however often one tries: another user's, a bad sector, a link that leads
+// nowhere.
+func unreadable(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ELOOP)
+}
+
 // completeDetails reads rows of uids; those that the index has lost are worked out again
 // from the files, and given back to it.
 func (m *Mailbox) completeDetails(ctx context.Context, uids []UID) ([]detailRow, error) {
@@ -81,6 +89,10 @@ func (m *Mailbox) completeDetails(ctx context.Context, uids []UID) ([]detailRow,
 		}
 		row, put, err := m.recompute(uid)
 		if errors.Is(err, ErrGone) {
+			continue
+		}
+		if unreadable(err) { // the others are to be had all the same
+			m.a.s.cfg.Log.Error("a message can't be read", "account", m.a.name, "mailbox", m.Name(), "uid", uid, "error", err)
 			continue
 		}
 		if err != nil {

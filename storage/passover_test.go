@@ -101,3 +101,36 @@ func TestFolderOfAnotherUserDoesNotCloseTheAccount(t *testing.T) {
 	}
 	mustAgree(t, a)
 }
+
+// One file that can't be read stopped every search of its mailbox.
+func TestFileThatCanNotBeReadHidesNoOthers(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	for n := range 3 {
+		deliver(t, a, text(n))
+	}
+	path := fileOf(t, box(t, a, "INBOX"), 2)
+	s.Close()
+	os.Remove(filepath.Join(a.path, "index.db"))
+	s = testStore(t, dir)
+	t.Cleanup(func() { s.Close() })
+	a = testAccount(t, s)
+	m := box(t, a, "INBOX")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Base(path), path); err != nil { // ELOOP, for root too
+		t.Fatal(err)
+	}
+	var got []UID
+	for d, err := range m.Details(t.Context(), []UID{1, 2, 3}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, d.UID)
+	}
+	if !slices.Equal(got, []UID{1, 3}) {
+		t.Error(got)
+	}
+}
