@@ -43,6 +43,9 @@ func (c *Client) AddDomain(ctx context.Context, q Domain) (None, error) {
 func (c *Client) DisableDomain(ctx context.Context, q Switch) (None, error) {
 	return ask[None](ctx, c, "DisableDomain", q)
 }
+func (c *Client) SetCatchAll(ctx context.Context, q CatchAll) (None, error) {
+	return ask[None](ctx, c, "SetCatchAll", q)
+}
 func (c *Client) RemoveDomain(ctx context.Context, q Name) (None, error) {
 	return ask[None](ctx, c, "RemoveDomain", q)
 }

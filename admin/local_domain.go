@@ -26,30 +26,41 @@ func (l *Local) AddDomain(ctx context.Context, q Domain) (None, error) {
 	if err != nil {
 		return None{}, err
 	}
-	if q.CatchAll != "" {
-		if q.CatchAll, err = accountName(q.CatchAll); err != nil {
-			return None{}, err
-		}
+	catchAll, err := catchAllName(q.CatchAll)
+	if err != nil {
+		return None{}, err
 	}
-	return None{}, l.Directory.AddDomain(ctx, auth.Domain{Name: name, Disabled: q.Disabled, CatchAll: q.CatchAll})
+	return None{}, l.Directory.AddDomain(ctx, auth.Domain{Name: name, Disabled: q.Disabled, CatchAll: catchAll})
 }
 
 // DisableDomain implements Service.
 func (l *Local) DisableDomain(ctx context.Context, q Switch) (None, error) {
-	name, err := domainName(q.Name)
+	d, err := l.domain(ctx, q.Name)
 	if err != nil {
 		return None{}, err
 	}
-	list, err := l.Directory.Domains(ctx)
+	d.Disabled = q.Off
+	return None{}, l.Directory.UpdateDomain(ctx, d)
+}
+
+// SetCatchAll implements Service.
+func (l *Local) SetCatchAll(ctx context.Context, q CatchAll) (None, error) {
+	d, err := l.domain(ctx, q.Domain)
 	if err != nil {
 		return None{}, err
 	}
-	i := slices.IndexFunc(list, func(d auth.Domain) bool { return d.Name == name })
-	if i < 0 {
-		return None{}, fmt.Errorf("domain %s: %w", name, ErrNotFound)
+	if d.CatchAll, err = catchAllName(q.Address); err != nil {
+		return None{}, err
 	}
-	list[i].Disabled = q.Off
-	return None{}, l.Directory.UpdateDomain(ctx, list[i])
+	return None{}, l.Directory.UpdateDomain(ctx, d)
+}
+
+// catchAllName is accountName for a catch-all, which may be empty: there is none.
+func catchAllName(address string) (string, error) {
+	if address == "" {
+		return "", nil
+	}
+	return accountName(address)
 }
 
 // RemoveDomain implements Service.
@@ -63,6 +74,23 @@ func (l *Local) RemoveDomain(ctx context.Context, q Name) (None, error) {
 		err = fmt.Errorf("%w; \"facteur account list\" and \"facteur alias list\" name them", err)
 	}
 	return None{}, err
+}
+
+// domain looks a domain up by any spelling of its name.
+func (l *Local) domain(ctx context.Context, name string) (auth.Domain, error) {
+	name, err := domainName(name)
+	if err != nil {
+		return auth.Domain{}, err
+	}
+	list, err := l.Directory.Domains(ctx)
+	if err != nil {
+		return auth.Domain{}, err
+	}
+	i := slices.IndexFunc(list, func(d auth.Domain) bool { return d.Name == name })
+	if i < 0 {
+		return auth.Domain{}, fmt.Errorf("domain %s: %w", name, ErrNotFound)
+	}
+	return list[i], nil
 }
 
 // domainName puts a domain in A-labels.

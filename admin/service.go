@@ -26,6 +26,7 @@ type Service interface {
 	Domains(context.Context, None) ([]Domain, error)
 	AddDomain(context.Context, Domain) (None, error)
 	DisableDomain(context.Context, Switch) (None, error)
+	SetCatchAll(context.Context, CatchAll) (None, error)
 	RemoveDomain(context.Context, Name) (None, error)
 	DomainRecords(context.Context, Name) ([]Record, error)
 
@@ -93,7 +94,7 @@ type Secret struct {
 	Password string `json:"password,omitempty"`
 }
 
-// Switch turns an account off or on.
+// Switch turns an account or a domain off or on.
 type Switch struct {
 	Name string `json:"name"`
 	Off  bool   `json:"off"`
@@ -125,6 +126,12 @@ type Domain struct {
 	Disabled bool      `json:"disabled"`
 	CatchAll string    `json:"catch_all,omitempty"`
 	Created  time.Time `json:"created,omitzero"`
+}
+
+// CatchAll says where a domain's mail for unknown users goes; with an empty address it is refused.
+type CatchAll struct {
+	Domain  string `json:"domain"`
+	Address string `json:"address"`
 }
 
 // Record is one DNS record to publish, as a zone file has it.

@@ -124,6 +124,7 @@ func methods(s Service) map[string]method {
 		"Domains":           typed(s.Domains),
 		"AddDomain":         typed(s.AddDomain),
 		"DisableDomain":     typed(s.DisableDomain),
+		"SetCatchAll":       typed(s.SetCatchAll),
 		"RemoveDomain":      typed(s.RemoveDomain),
 		"DomainRecords":     typed(s.DomainRecords),
 		"Aliases":           typed(s.Aliases),

@@ -190,6 +190,7 @@ func TestWhatCannotBeAdded(t *testing.T) {
 		"alias to a null path":   {d.AddAlias(ctx, Alias{Address: "x@example.org", Targets: make([]message.AddrSpec, 1)}), ErrInvalid},
 		"domain in use":          {d.RemoveDomain(ctx, "example.org"), ErrInUse},
 		"unknown domain":         {d.RemoveDomain(ctx, "other.org"), ErrNotFound},
+		"bad catch-all, later":   {d.UpdateDomain(ctx, Domain{Name: "example.org", CatchAll: "x"}), ErrInvalid},
 		"unknown domain changed": {d.UpdateDomain(ctx, Domain{Name: "other.org"}), ErrNotFound},
 		"unknown account":        {d.RemoveAccount(ctx, "bob@example.org"), ErrNotFound},
 		"unknown alias":          {d.RemoveAlias(ctx, "bob@example.org"), ErrNotFound},

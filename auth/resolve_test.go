@@ -112,6 +112,22 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+func TestCatchAllCanBeChangedAndRemoved(t *testing.T) {
+	d := village(t, Config{})
+	for _, step := range []struct{ catchAll, want string }{
+		{"Bob@Example.ORG", "bob@example.org"},
+		{"me@elsewhere.test", "-> me@elsewhere.test"},
+		{"", "no user"},
+		{"alice@example.org", "alice@example.org"},
+	} {
+		must(t, d.UpdateDomain(t.Context(), Domain{Name: "Catch.example", CatchAll: step.catchAll}))
+		r, err := d.Resolve(t.Context(), spec(t, "whatever@catch.example"))
+		if got := describe(r, err); got != step.want {
+			t.Errorf("catch-all %q: %s, want %s", step.catchAll, got, step.want)
+		}
+	}
+}
+
 func describe(r Resolution, err error) string {
 	switch {
 	case errors.Is(err, ErrNoUser):

@@ -17,7 +17,7 @@ func (c *cli) domainCommand() *cobra.Command {
 	return parent("domain", "Hosted domains and the DNS records they need", c.domainAdd(), c.domainList(),
 		c.domainSwitch("disable", "Refuse all mail for a domain, without removing anything", true),
 		c.domainSwitch("enable", "Take mail for a domain again", false),
-		c.domainRemove(), c.domainRecords(), c.domainCheck())
+		c.domainCatchAll(), c.domainRemove(), c.domainRecords(), c.domainCheck())
 }
 
 func (c *cli) domainAdd() *cobra.Command {
@@ -69,6 +69,32 @@ func (c *cli) domainSwitch(use, short string, off bool) *cobra.Command {
 			return change(c, cmd, admin.Service.DisableDomain, admin.Switch{Name: a[0], Off: off}, "%sd %s", use, a[0])
 		},
 	}
+}
+
+func (c *cli) domainCatchAll() *cobra.Command {
+	var none bool
+	cmd := &cobra.Command{
+		Use: "catch-all DOMAIN [ADDRESS]", Short: "Say who gets a domain's mail for unknown users", Args: args(cobra.RangeArgs(1, 2)),
+		Long: `Mail for an address of the domain that is neither an account nor an alias goes to ADDRESS, here or elsewhere,
+instead of the one that was set before. With --none such mail is refused, as it is for a new domain.`,
+		Example: `  facteur domain catch-all example.org ann@example.org
+  facteur domain catch-all example.org --none`,
+		RunE: func(cmd *cobra.Command, a []string) error {
+			q := admin.CatchAll{Domain: a[0]}
+			if len(a) == 2 {
+				q.Address = a[1]
+			}
+			if none == (q.Address != "") { // an empty ADDRESS is a slip too: a script's variable that is not set
+				return usage("give an address or --none")
+			}
+			if none {
+				return change(c, cmd, admin.Service.SetCatchAll, q, "mail for unknown users of %s is refused", a[0])
+			}
+			return change(c, cmd, admin.Service.SetCatchAll, q, "mail for unknown users of %s goes to %s", a[0], a[1])
+		},
+	}
+	cmd.Flags().BoolVar(&none, "none", false, "refuse mail for unknown users")
+	return cmd
 }
 
 func (c *cli) domainList() *cobra.Command {

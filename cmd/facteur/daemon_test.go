@@ -326,6 +326,18 @@ func TestVerbsWorkWithAndWithoutAServer(t *testing.T) {
 			}
 			on(exitOK, "domain", "enable", "example.org")
 			on(exitNotFound, "domain", "enable", "nowhere.test")
+			on(exitOK, "domain", "catch-all", "Example.org", "Ann@example.org")
+			if out := on(exitOK, "domain", "list", "--json"); !strings.Contains(out, `"catch_all": "ann@example.org"`) {
+				t.Errorf("domain list with a catch-all: %s", out)
+			}
+			on(exitUsage, "domain", "catch-all", "example.org", "nobody")
+			on(exitNotFound, "domain", "catch-all", "nowhere.test", "ann@example.org")
+			if out := on(exitOK, "domain", "catch-all", "example.org", "--none", "--json"); out != "{\n  \"done\": \"mail for unknown users of example.org is refused\"\n}\n" {
+				t.Errorf("catch-all --none: %s", out)
+			}
+			if out := on(exitOK, "domain", "list", "--json"); strings.Contains(out, "catch_all") {
+				t.Errorf("domain list after --none: %s", out)
+			}
 			on(exitUsage, "queue", "drop", "some-id", "--all")
 			if out := on(exitOK, "domain", "records", "example.org"); strings.Count(out, "v=DKIM1") != 2 {
 				t.Errorf("records: %s", out)
@@ -348,6 +360,21 @@ func TestVerbsWorkWithAndWithoutAServer(t *testing.T) {
 			on(exitOK, "account", "remove", name+"@example.org", "--yes")
 			on(exitNotFound, "account", "show", name+"@example.org")
 		})
+	}
+}
+
+// A running server follows "domain catch-all" at the next RCPT.
+func TestCatchAllIsSetWhileRunning(t *testing.T) {
+	d := startDaemon(t, elsewhere)
+	c := d.SMTP(serviceMX)
+	c.Send("EHLO mx.elsewhere.test")
+	c.Want("250 ")
+	c.Send("MAIL FROM:<carol@elsewhere.test>")
+	c.Want("250")
+	for _, step := range []struct{ whom, want string }{{"ann@example.org", "250"}, {"--none", "550"}} {
+		facteur(t, exitOK, "--data", d.dir, "domain", "catch-all", "example.org", step.whom)
+		c.Send("RCPT TO:<whoever@example.org>")
+		c.Want(step.want)
 	}
 }
 

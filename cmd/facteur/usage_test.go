@@ -58,6 +58,8 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"alias add a@example.org A@example.org -c " + good, exitUsage, "alias a@example.org leads to itself"},
 		{"domain add 127.0.0.1 -c " + good, exitUsage, `"127.0.0.1" is not a domain name`},
 		{"domain add .. -c " + good, exitUsage, `".." is not a domain name`},
+		{"domain catch-all example.org -c " + good, exitUsage, "give an address or --none"},
+		{"domain catch-all example.org ann@example.org --none -c " + good, exitUsage, "give an address or --none"},
 		{"explain <> -c " + good, exitUsage, `"<>" is not valid: it names no message`},
 		{"queue list --limit 0 -c " + good, exitUsage, "--limit 0 lists nothing"},
 		{"queue drop -c " + good, exitUsage, "give --from, --to, --dest or --all"},
