@@ -65,9 +65,6 @@ func (c *cli) demo(ctx context.Context, o demoOptions) error {
 		}
 		defer os.RemoveAll(cfg.Data)
 	}
-	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
-		return fmt.Errorf("data folder: %w", err)
-	}
 	deps := defaultDeps(newLogger(c.err, cfg.Log))
 	deps.Elsewhere = newSink("alice@" + o.domain)
 	if o.keylog != "" {
@@ -87,9 +84,7 @@ func (c *cli) demo(ctx context.Context, o demoOptions) error {
 			return err
 		}
 	}
-	if deps.Authority, err = cert.OpenAuthority(cfg.Data, deps.Now()); err != nil {
-		return err
-	}
+	deps.Authority = func() (*cert.Authority, error) { return cert.OpenAuthority(cfg.Data, deps.Now()) }
 	d, err := New(cfg, deps)
 	if port := (*listenError)(nil); errors.As(err, &port) { // there is no configuration to change
 		return fmt.Errorf("listen for %s: %w: --shift moves all ports, --listen changes the address", port.name, port.err)

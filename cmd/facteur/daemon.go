@@ -88,7 +88,12 @@ func (d *Daemon) open(deps Deps) error {
 func (c *Config) certConfig(log *slog.Logger, deps Deps) (cert.Config, error) {
 	out := cert.Config{
 		Log: log, Now: deps.Now, Dir: filepath.Join(c.Data, "tls"), Hosts: append([]string{c.Hostname}, c.TLS.Hosts...),
-		CA: deps.Authority,
+	}
+	if deps.Authority != nil {
+		var err error
+		if out.CA, err = deps.Authority(); err != nil {
+			return out, err
+		}
 	}
 	if deps.KeyLog != nil {
 		out.KeyLog = deps.KeyLog

@@ -76,6 +76,23 @@ func TestDemoExampleWorks(t *testing.T) {
 	}
 }
 
+// A demo on the folder of a server that runs is refused before it writes anything there.
+func TestDemoLeavesALockedFolderAlone(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := admin.TakeLock(dir, "facteur serve")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Release()
+	if out := facteur(t, exitBusy, "demo", "--dir", dir, "--shift", fmt.Sprint(freeShift(t))); !strings.Contains(out, "held by facteur serve, process ") {
+		t.Errorf("the demo said %s", out)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "lock" {
+		t.Errorf("the folder holds %v, %v", entries, err)
+	}
+}
+
 func TestDemoAnswersItsOperator(t *testing.T) {
 	dir, _ := demo(t)
 	client, err := admin.Dial(t.Context(), dir)

@@ -98,7 +98,7 @@ func startDaemonIn(t *testing.T, dir, zone string, change ...func(*Config, *Deps
 	if d.ca, err = cert.OpenAuthority(dir, time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	deps.Authority = d.ca
+	deps.Authority = func() (*cert.Authority, error) { return d.ca, nil }
 	for _, f := range change {
 		f(&cfg, &deps)
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"facteur/admin"
+	"facteur/auth/cert"
 )
 
 // TestLostAccounts: a server that came up without its server.db would refuse everybody's mail for good.
@@ -43,7 +44,8 @@ func TestLostAccounts(t *testing.T) {
 	for range 2 { // the first start has made an empty server.db
 		cfg := d.cfg
 		deps := defaultDeps(log)
-		deps.Resolver, deps.Authority = d.parts.resolver, d.ca
+		deps.Resolver = d.parts.resolver
+		deps.Authority = func() (*cert.Authority, error) { return d.ca, nil }
 		if _, err := New(cfg, deps); err == nil || !strings.Contains(err.Error(), "backup of server.db") || !strings.Contains(err.Error(), "ann@example.org") {
 			t.Fatalf("started without its accounts: %v", err)
 		}

@@ -38,8 +38,9 @@ type Deps struct {
 
 	// Listeners are open already (serve opens them as root); nil: opened by New.
 	Listeners listeners
-	// Authority signs our certificates; nil: files, ACME or self-signed as configured.
-	Authority *cert.Authority
+	// Authority opens the one that signs our certificates, which may write to the data folder: it is called under its
+	// lock. nil: files, ACME or self-signed as configured.
+	Authority func() (*cert.Authority, error)
 	KeyLog    io.Writer
 	// Elsewhere takes the mail for domains that are not ours and have no route; nil: their
 	// MX does.
