@@ -30,6 +30,7 @@ func (s *session) appendMessages(ctx context.Context, r *request) error {
 	defer box.Release()
 	up := &upload{s: s}
 	defer up.discard()
+	s.dec.Extend(appendLine)
 	for {
 		if err := up.message(ctx); err != nil {
 			return err
@@ -55,6 +56,10 @@ func (s *session) appendMessages(ctx context.Context, r *request) error {
 	r.okCode = fmt.Sprintf("APPENDUID %d %s", box.Snapshot().UIDValidity, wire.AppendRanges(nil, wire.RangesOf(uids)))
 	return nil
 }
+
+// appendLine is how much longer than other commands an APPEND may be, besides its messages: each has flags and
+// a date of its own.
+const appendLine = 1 << 20
 
 // upload gathers the messages of an APPEND or REPLACE.
 type upload struct {

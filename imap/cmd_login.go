@@ -122,17 +122,28 @@ func (s *session) enter(ctx context.Context, r *request, login *auth.Login) erro
 	return nil
 }
 
-// unauthenticate is RFC 8437: back to the state after the greeting, TLS and compression
-// excepted.
-func (s *session) unauthenticate(_ context.Context, _ *request) error {
+// unauthenticate is RFC 8437: back to the state after the greeting, with TLS but without compression (4.1).
+func (s *session) unauthenticate(_ context.Context, r *request) error {
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
+	}
+	if s.inflater != nil && (s.br.Buffered() > 0 || !s.inflater.AtRest()) {
+		// RFC 8437 3 has no NO, but a BYE for what can't be reset.
+		s.out.printf("* BYE [UNAVAILABLE] Can't tell where the compressed commands end\r\n")
+		return errBye
 	}
 	s.srv.loggedOut(s.conn)
 	s.close()
 	*s = session{conn: s.conn, state: notAuthenticated}
 	s.deadline = time.Now().Add(s.srv.cfg.LoginTimeout)
-	return nil
+	if s.inflater == nil {
+		return nil
+	}
+	s.tagged(r, &response{"OK", "", "UNAUTHENTICATE completed."})
+	if err := s.endCompression(); err != nil {
+		return err
+	}
+	return errAnswered
 }
 
 func (s *session) logout(_ context.Context, r *request) error {

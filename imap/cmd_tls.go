@@ -59,9 +59,20 @@ func (s *session) compress(_ context.Context, r *request) error {
 	}
 	s.inflater = deflate.NewReader(io.MultiReader(bytes.NewReader(early), s.net))
 	s.src = s.inflater
-	c := &compressor{srv: s.srv, w: s.out.w}
-	s.out.w, s.out.sync = c, c.flush
+	s.deflater = &compressor{srv: s.srv, w: s.out.w}
+	s.out.w, s.out.sync = s.deflater, s.deflater.flush
 	return errAnswered
+}
+
+// endCompression sends what has been gathered, and goes on without compression in both directions.
+func (s *session) endCompression() error {
+	err := s.out.flush()
+	if err == nil {
+		err = s.deflater.end()
+	}
+	s.src, s.out.w, s.out.sync = s.net, s.deflater.w, nil
+	s.inflater, s.deflater = nil, nil
+	return err
 }
 
 // compressor compresses what is written. A flate.Writer takes more than half a
@@ -74,11 +85,15 @@ type compressor struct {
 }
 
 func (c *compressor) Write(p []byte) (int, error) {
+	c.hold()
+	return c.fw.Write(p)
+}
+
+func (c *compressor) hold() {
 	if c.fw == nil {
 		c.fw = c.srv.deflaters.Get().(*flate.Writer)
 		c.fw.Reset(c.w)
 	}
-	return c.fw.Write(p)
 }
 
 // flush sends all that has been written, up to an octet's end.
@@ -87,7 +102,19 @@ func (c *compressor) flush() error {
 		return nil
 	}
 	err := c.fw.Flush()
+	c.release()
+	return err
+}
+
+// end is flush, and ends the stream: a client sees where it does.
+func (c *compressor) end() error {
+	c.hold()
+	err := c.fw.Close()
+	c.release()
+	return err
+}
+
+func (c *compressor) release() {
 	c.srv.deflaters.Put(c.fw)
 	c.fw = nil
-	return err
 }

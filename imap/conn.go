@@ -32,8 +32,9 @@ type conn struct {
 	log     *slog.Logger
 	account string // guarded by Server.mu
 
-	src      io.Reader // net, or the inflater over it
-	inflater *deflate.Reader
+	src      io.Reader       // net, or the inflater over it
+	inflater *deflate.Reader // nil: no compression
+	deflater *compressor
 	first    [1]byte // octet read ahead while the session was idle
 	ahead    bool
 	br       *bufio.Reader // nil while idle

@@ -1,8 +1,6 @@
 package imap
 
 import (
-	"bytes"
-	"compress/flate"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -73,61 +71,6 @@ func TestPlaintextBehindStartTLS(t *testing.T) {
 	c.ended()
 }
 
-// flateConn is a connection under COMPRESS=DEFLATE, as a client has it.
-type flateConn struct {
-	net.Conn
-	r io.Reader
-	w *flate.Writer
-}
-
-func (c *flateConn) Read(p []byte) (int, error) { return c.r.Read(p) }
-func (c *flateConn) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	if err == nil {
-		err = c.w.Flush()
-	}
-	return n, err
-}
-
-func TestCompress(t *testing.T) {
-	h := newHouse(t, nil)
-	c := h.login()
-	c.ok("COMPRESS DEFLATE")
-	w, _ := flate.NewWriter(c.nc, flate.BestCompression)
-	c.nc = &flateConn{c.nc, flate.NewReader(c.br), w}
-	c.br = newReader(c.nc)
-	for i := range 3 { // each burst of the server's begins with an empty dictionary
-		c.ok(fmt.Sprintf("APPEND INBOX {%d+}\r\n%s", 50000, strings.Repeat("0123456789", 5000)))
-		if got := c.ok("SELECT INBOX"); !strings.Contains(strings.Join(got, "\n"), fmt.Sprintf("* %d EXISTS", i+1)) {
-			t.Errorf("after %d messages: %q", i+1, got)
-		}
-	}
-	if got := c.ok("FETCH 1 BODY.PEEK[]")[0]; len(got) < 50000 {
-		t.Errorf("a message of 50000 octets came back as %d", len(got))
-	}
-	if _, tagged := c.do("COMPRESS DEFLATE"); !strings.HasPrefix(tagged, "NO [COMPRESSIONACTIVE]") {
-		t.Errorf("twice: %s", tagged)
-	}
-}
-
-// A response that fills the buffer to the brim is written at once, and nothing is left to
-// flush: the compressor has to let go of it all the same.
-func TestCompressedResponseThatFillsTheBufferIsFlushed(t *testing.T) {
-	h := newHouse(t, nil)
-	var sent bytes.Buffer
-	c := &compressor{srv: h.srv, w: &sent}
-	o := output{w: c, sync: c.flush, pool: &h.srv.buffers}
-	want := strings.Repeat("x", flushAt)
-	o.printf("%s", want)
-	if err := o.flush(); err != nil {
-		t.Fatal(err)
-	}
-	got, _ := io.ReadAll(flate.NewReader(&sent)) // ends in the middle: the stream goes on
-	if string(got) != want {
-		t.Errorf("the client has got %d octets of %d", len(got), len(want))
-	}
-}
-
 // slowConn counts the deadlines that its writes get.
 type slowConn struct {
 	net.Conn
@@ -175,6 +118,36 @@ func TestMultiAppendIsHeldInLittleMemory(t *testing.T) {
 		if got, err := io.ReadAll(r); string(got) != want[i] || err != nil {
 			t.Errorf("message %d of %d octets came back as %d, %v", i, len(want[i]), len(got), err)
 		}
+	}
+}
+
+// The flags and dates of all messages of an APPEND were to fit into the line of one command.
+func TestMultiAppendOfManyMessages(t *testing.T) {
+	c := newHouse(t, nil).login()
+	const n = 600
+	message := fmt.Sprintf(" (\\Seen %s) \"01-Feb-2026 10:00:00 +0000\" {1+}\r\nx", strings.Repeat("k", 128))
+	_, tagged := c.do("APPEND INBOX" + strings.Repeat(message, n))
+	if !strings.HasPrefix(tagged, "OK [APPENDUID ") || !strings.Contains(tagged, fmt.Sprintf(" 1:%d]", n)) {
+		t.Errorf("%d messages of %d octets of flags and date: %s", n, len(message)-1, tagged)
+	}
+}
+
+// What a client hears of the longest value is true.
+func TestLongestMetadata(t *testing.T) {
+	c := newHouse(t, nil).login()
+	for _, tt := range []struct {
+		size int
+		want string
+	}{
+		{maxMetadata, "OK "}, {maxMetadata + 1, "NO [METADATA MAXSIZE 61440]"}, {1 << 20, "NO [METADATA MAXSIZE 61440]"},
+	} {
+		command := fmt.Sprintf("SETMETADATA INBOX (/private/long {%d+}\r\n%s)", tt.size, strings.Repeat("x", tt.size))
+		if _, tagged := c.do(command); !strings.HasPrefix(tagged, tt.want) {
+			t.Errorf("%d octets: %s", tt.size, tagged)
+		}
+	}
+	if got := c.ok("GETMETADATA INBOX /private/long")[0]; len(got) < maxMetadata {
+		t.Errorf("the value came back as %.100s", got)
 	}
 }
 

@@ -24,6 +24,7 @@ type Reader struct {
 	step  func(*Reader) error // what comes next in the stream
 	final bool                // this block is the last
 	left  int                 // octets left of a stored block
+	rest  bool                // a stored block has just ended, at an octet's border: so does a flush
 	lit   *huffman
 	dist  *huffman
 
@@ -128,8 +129,14 @@ func (r *Reader) blockHeader() error {
 	default:
 		return ErrCorrupt
 	}
-	r.final, r.step = head&1 == 1, next
+	r.final, r.step, r.rest = head&1 == 1, next, false
 	return nil
+}
+
+// AtRest reports whether the stream can be left here: all that has come of it is decoded and read, and ends
+// as a flush does, or as the stream.
+func (r *Reader) AtRest() bool {
+	return r.unread == len(r.window) && len(r.in.in) == 0 && r.in.n < 8 && (r.rest || r.bad == io.EOF)
 }
 
 // storedHeader: RFC 1951 3.2.4.
@@ -152,7 +159,7 @@ func (r *Reader) storedHeader() error {
 
 func (r *Reader) stored() error {
 	if r.left == 0 {
-		r.step = (*Reader).blockHeader
+		r.step, r.rest = (*Reader).blockHeader, true
 		return nil
 	}
 	b, err := r.in.take(8)

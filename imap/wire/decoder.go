@@ -64,6 +64,9 @@ func (d *Decoder) Start(l Limits) {
 	d.err, d.ended, d.pending, d.literal = nil, false, nil, nil
 }
 
+// Extend lets the command be n octets longer than Limits.Line.
+func (d *Decoder) Extend(n int) { d.left += n }
+
 // Err returns the first error: a *SyntaxError, a *TooBigError, ErrTooLong, or what the
 // reader or the continuation request failed with.
 func (d *Decoder) Err() error { return d.err }
