@@ -72,8 +72,8 @@ func (s *session) noop(_ context.Context, _ *request) error {
 	return s.dec.Err()
 }
 
-// enable is RFC 5161: what is unknown, or on already, is passed over. ENABLED is sent
-// always, since clients without it take QRESYNC for off.
+// enable is RFC 5161: what is unknown is passed over. ENABLED is sent always, and with what was on already:
+// what it doesn't list was not enabled (3.2), and CONDSTORE goes on by itself.
 func (s *session) enable(_ context.Context, _ *request) error {
 	var names []string
 	for len(names) == 0 || s.dec.Take(' ') {
@@ -114,8 +114,11 @@ func (s *session) enableOne(name string) bool {
 	default:
 		return false
 	}
-	if *on || s.switchedOff(name) {
+	if s.switchedOff(name) {
 		return false
+	}
+	if *on {
+		return true
 	}
 	*on = true
 	if name == "QRESYNC" && !s.condstore { // RFC 7162 3.2.3

@@ -18,22 +18,22 @@ func (s *session) fetch(ctx context.Context, r *request) error {
 	if err := s.checkFetch(r, &q); err != nil {
 		return err
 	}
-	if err := s.refresh(ctx); err != nil {
+	if err := s.refresh(ctx, r); err != nil {
 		return err
 	}
 	spans, err := s.targets(r, set)
 	if err != nil {
 		return err
 	}
-	if q.changedSince != nil {
-		spans = s.view.changedSince(spans, *q.changedSince)
-	}
-	if q.partial != nil {
+	if q.partial != nil { // in front of CHANGEDSINCE, wherever it stands (RFC 9394 3.4)
 		from, to := q.partial.Of(count(spans))
 		if to-from > s.srv.cfg.MessageLimit { // RFC 9738 3.1: no part of a part
 			return s.overMessageLimit()
 		}
 		spans = slice(spans, from, to)
+	}
+	if q.changedSince != nil {
+		spans = s.view.changedSince(spans, *q.changedSince)
 	}
 	if q.vanished {
 		known := set.Resolve(uint32(s.view.snap.UIDNext) - 1)

@@ -126,7 +126,7 @@ func (s *session) chosen(ctx context.Context, filters []mailboxFilter) ([]string
 
 // searchOne searches one mailbox; it answers only when something was found (RFC 7377 2.1).
 func (s *session) searchOne(ctx context.Context, r *request, name string, opts *returnOptions, key *searchKey) error {
-	v, release, err := s.viewOf(ctx, name)
+	v, release, err := s.viewOf(ctx, r, name)
 	if err != nil {
 		return err
 	}
@@ -151,9 +151,9 @@ func (s *session) searchOne(ctx context.Context, r *request, name string, opts *
 }
 
 // viewOf is the view of the selected mailbox, brought up to date, or else one to look at a mailbox once.
-func (s *session) viewOf(ctx context.Context, name string) (v *view, release func(), err error) {
+func (s *session) viewOf(ctx context.Context, r *request, name string) (v *view, release func(), err error) {
 	if s.view != nil && s.view.box.Name() == name {
-		return s.view, func() {}, s.refresh(ctx)
+		return s.view, func() {}, s.refresh(ctx, r)
 	}
 	box, err := s.open(ctx, name)
 	if err != nil {

@@ -192,8 +192,9 @@ func toSave(v *view, o *returnOptions, found []int) wire.Ranges {
 		if o.max {
 			keep = append(keep, found[len(found)-1])
 		}
-		slices.Sort(keep)
-		keep = slices.Compact(keep)
+	}
+	if !slices.IsSorted(keep) { // found is in SORT's order, or MIN stands behind PARTIAL
+		keep = slices.Sorted(slices.Values(keep))
 	}
 	var set wire.Ranges
 	for _, i := range keep {
@@ -265,11 +266,13 @@ func (a *searchAnswer) write(v *view, o *returnOptions, found []int) {
 		if o.all {
 			a.out.printf(" ALL ")
 			a.writeSet(v, found)
-		} else if o.min != o.max && o.partial == nil && !o.count {
-			// RFC 7162 3.1.10: the MODSEQ is that of the one message returned.
-			shown = []int{first}
-			if o.max {
-				shown = []int{last}
+		} else if o.partial == nil && !o.count {
+			// RFC 4731 3.2: the MODSEQ is the higher one of the one or two messages returned.
+			switch shown = []int{first, last}; {
+			case !o.max:
+				shown = shown[:1]
+			case !o.min:
+				shown = shown[1:]
 			}
 		}
 	}

@@ -48,7 +48,7 @@ func (s *session) selectOrExamine(ctx context.Context, r *request, readOnly bool
 		s.useCondstore()
 	}
 	snap := box.Snapshot()
-	s.view = &view{box: box, snap: snap, uids: snap.UIDs(), readOnly: readOnly}
+	s.view = &view{box: box, snap: snap, uids: snap.UIDs(), readOnly: readOnly, full: snap.HighestModSeq}
 	s.state = selected
 	if err := s.describe(ctx); err != nil {
 		return err

@@ -27,13 +27,13 @@ func (s *session) sort(ctx context.Context, r *request) error {
 	if err != nil {
 		return s.notSaved(&opts, err)
 	}
-	if opts.save {
-		s.saved = toSave(s.view, &opts, found)
-	}
 	p := s.progress(r)
 	order, err := patiently(p, func() ([]int, error) { return s.searcher(s.view, p).sort(ctx, found, keys) })
 	if err != nil {
-		return err
+		return s.notSaved(&opts, err)
+	}
+	if opts.save { // what MIN, MAX and PARTIAL mean is of the order (RFC 5267 3.1)
+		s.saved = toSave(s.view, &opts, order)
 	}
 	if opts.given {
 		if opts.wants() {
@@ -52,7 +52,8 @@ func (s *session) lookUp(ctx context.Context, r *request, key *searchKey) ([]int
 	if key.usesModSeq() {
 		s.useCondstore()
 	}
-	if err := s.refresh(ctx); err != nil {
+	r.numbers = key.usesNumbers()
+	if err := s.refresh(ctx, r); err != nil {
 		return nil, err
 	}
 	return s.find(ctx, r, key)

@@ -98,18 +98,8 @@ func (s *session) storeArguments() storeRequest {
 func (s *session) answerStore(r *request, q storeRequest, spans []span, result storage.StoreResult) {
 	v, now := s.view, s.view.box.Snapshot()
 	if s.reportFlagsOf(now); q.silent {
-		r.own = result.Changed
-		if !s.condstore {
-			return
-		}
-		for _, e := range result.Changed {
-			if i, ok := v.position(e.UID); ok {
-				s.out.hold()
-				b := s.startFetch(s.out.buf, r, i, e.UID)
-				b = appendModSeq(b, e.ModSeq)
-				s.out.buf = append(b, ")\r\n"...)
-				s.out.spill()
-			}
+		if r.own = result.Changed; s.condstore {
+			s.answerSilent(r, q, spans, result.Changed, now)
 		}
 		return
 	}
@@ -132,6 +122,30 @@ func (s *session) answerStore(r *request, q storeRequest, spans []span, result s
 	if gone && !r.cmd.uid { // RFC 5530 3; the tagged NO of RFC 2180 4.2.3 is a MAY
 		s.setCode(r, "EXPUNGEISSUED", "Some messages were expunged already.")
 	}
+}
+
+// answerSilent tells the MODSEQ of what STORE has changed, and of what has passed UNCHANGEDSINCE and was so already
+// (RFC 7162 3.1.3). Of what others have changed the sync tells.
+func (s *session) answerSilent(r *request, q storeRequest, spans []span, changed []storage.Entry, now *storage.Snapshot) {
+	for i := range all(spans) {
+		uid := s.view.uids[i]
+		for len(changed) > 0 && changed[0].UID < uid {
+			changed = changed[1:]
+		}
+		if len(changed) > 0 && changed[0].UID == uid {
+			s.writeModSeq(r, i, changed[0])
+		} else if at, ok := now.Find(uid); ok && q.unchangedSince != nil && now.At(at).ModSeq <= *q.unchangedSince {
+			s.writeModSeq(r, i, now.At(at))
+		}
+	}
+}
+
+func (s *session) writeModSeq(r *request, seq int, e storage.Entry) {
+	s.out.hold()
+	b := s.startFetch(s.out.buf, r, seq, e.UID)
+	b = appendModSeq(b, e.ModSeq)
+	s.out.buf = append(b, ")\r\n"...)
+	s.out.spill()
 }
 
 // targets turns a command's set into positions of the view.

@@ -5,10 +5,11 @@
 //
 //   - A view's sequence numbers change only where EXPUNGE or VANISHED is sent, and
 //     whether that is allowed is a column of the command table (command.go) which one
-//     function reads (sync.go). No command decides it.
+//     function reads (sync.go). No command decides it; a search by message numbers holds them.
 //   - Wake, then pull: a change carries no data. A session asks the mailbox for its
 //     Snapshot and tells its client what differs from the one before.
-//   - What a client is told of ModSeqs never goes back.
+//   - What a client is told of ModSeqs never goes back, but for HIGHESTMODSEQ while expunges are
+//     held back (sync.go).
 //   - No lock is held and no transaction is open while a client is waited for.
 //   - An idle session holds no buffer, and no copy of the mailbox's UIDs: it shares the
 //     snapshot's.

@@ -40,6 +40,8 @@ type request struct {
 	okText string          // its text; empty: "NAME completed."
 	own    []storage.Entry // changes that it has told of itself, ascending
 	made   []storage.UID   // messages that it has put into the selected mailbox
+	// numbers: it searched by message numbers, which have to hold during UID SEARCH too (RFC 7162 3.2.10.2).
+	numbers bool
 }
 
 func newSession(c *conn) *session {

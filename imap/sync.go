@@ -15,13 +15,22 @@ func (s *session) sync(ctx context.Context, r *request) error {
 	if s.view == nil || r.cmd.sync == syncNone {
 		return nil
 	}
-	return s.report(ctx, r, r.cmd.sync == syncAll)
+	if err := s.report(ctx, r, r.cmd.sync == syncAll && !r.numbers); err != nil {
+		return err
+	}
+	if v := s.view; s.qresync && v.held() {
+		// RFC 7162 3.2 and 6: a client that takes the highest MODSEQ it has seen for where it stands, and then loses its
+		// connection, would never hear of these expunges.
+		v.lowered = true
+		s.out.printf("* OK [HIGHESTMODSEQ %d] Expunges are held back\r\n", v.full)
+	}
+	return nil
 }
 
 // refresh brings the view up to date in front of a command that looks at the mailbox.
 // Expunges wait for its end: the numbers in its arguments are the client's.
-func (s *session) refresh(ctx context.Context) error {
-	return s.report(ctx, &request{}, false)
+func (s *session) refresh(ctx context.Context, r *request) error {
+	return s.report(ctx, r, false)
 }
 
 // report writes EXPUNGE or VANISHED, then EXISTS and RECENT, then FETCH. What r has
@@ -49,10 +58,23 @@ func (s *session) report(ctx context.Context, r *request, expunges bool) error {
 		return err
 	}
 	s.reportChanges(r, before, known)
+	s.reportFull()
 	if err := s.contextsChanged(ctx, had); err != nil || s.notifying == nil {
 		return err
 	}
 	return s.reportNewMessages(ctx, r, had)
+}
+
+// reportFull notes that the client has been told everything, and tells one that was held at a lower ModSeq.
+func (s *session) reportFull() {
+	v := s.view
+	if v.held() {
+		return
+	}
+	if v.full = v.snap.HighestModSeq; v.lowered {
+		v.lowered = false
+		s.out.printf("* OK [HIGHESTMODSEQ %d] Highest\r\n", v.full)
+	}
 }
 
 // reportGone writes the EXPUNGE responses, or VANISHED for QRESYNC (RFC 7162 3.2.10) and
@@ -197,22 +219,23 @@ func (s *session) openFetch(b []byte, seq int, uid storage.UID) []byte {
 }
 
 // needsUID reports whether FETCH responses have to hold the UID: under UID commands (RFC
-// 9051 6.4.9), with QRESYNC (RFC 7162 3.2.4) and with NOTIFY's FlagChange (RFC 5465 5.1).
+// 9051 6.4.9), since we have QRESYNC once CONDSTORE is on (RFC 7162 3.2.4), and with NOTIFY's
+// FlagChange (RFC 5465 5.1).
 func (s *session) needsUID(r *request) bool {
 	if s.uidOnly {
 		return false
 	}
 	group, _ := s.notifying.selected()
-	return s.qresync || r.cmd != nil && r.cmd.uid || group.events.has(flagChange)
+	return s.condstore || r.cmd != nil && r.cmd.uid || group.events.has(flagChange)
 }
 
-// unasked is what a FETCH response that no command asks for holds besides items: the UID with QRESYNC (RFC
-// 7162 3.2.4) and MODSEQ with CONDSTORE (RFC 7162 3.1).
+// unasked is what a FETCH response that no command asks for holds besides items: UID and MODSEQ with CONDSTORE
+// (RFC 7162 3.1, 3.2.4).
 func (s *session) unasked(items []fetchItem) []fetchItem {
 	asks := func(attr fetchAttr) bool {
 		return slices.ContainsFunc(items, func(i fetchItem) bool { return i.attr == attr })
 	}
-	if s.qresync && !s.uidOnly && !asks(attrUID) {
+	if s.condstore && !s.uidOnly && !asks(attrUID) {
 		items = append([]fetchItem{{attr: attrUID}}, items...)
 	}
 	if s.condstore && !asks(attrModSeq) {

@@ -22,9 +22,14 @@ type view struct {
 	snap     *storage.Snapshot
 	uids     []storage.UID
 	readOnly bool
-	recent   wire.Ranges // UIDs this session has claimed as \Recent
-	keywords int         // how many of snap.Keywords FLAGS has told of
+	full     storage.ModSeq // up to it the client has been told of expunges too
+	lowered  bool           // it has been told so, while expunges were held back
+	recent   wire.Ranges    // UIDs this session has claimed as \Recent
+	keywords int            // how many of snap.Keywords FLAGS has told of
 }
+
+// held reports whether expunges are held back: uids has all that snap has, and more.
+func (v *view) held() bool { return len(v.uids) > v.snap.Len() }
 
 // span is the messages at positions from up to, not including, to.
 type span struct{ from, to int }
