@@ -59,11 +59,15 @@ func (r *references) link(node *thread, refs []string) {
 		}
 		parent = ref
 	}
-	if parent == nil || parent == node.parent || isAbove(node, parent) {
+	if parent == node.parent {
 		return
 	}
-	if node.parent != nil {
+	if node.parent != nil { // another's link gives way, also where there is none of its own
 		node.parent.children = without(node.parent.children, node)
+		node.parent = nil
+	}
+	if parent == nil || isAbove(node, parent) {
+		return
 	}
 	node.parent = parent
 	parent.children = append(parent.children, node)

@@ -109,6 +109,16 @@ func TestThread(t *testing.T) {
 			d | b c | x | 4
 			c | a   | y | 3`,
 			"(1 3 2)"},
+		{"no references of its own", "REFERENCES", `
+			a |     | w | 1
+			d | a b | x | 3
+			b |     | y | 2`,
+			"(1)(3 2)"},
+		{"its own link would be a loop", "REFERENCES", `
+			d | a c | x | 1
+			c | d   | y | 2
+			a |     | w | 3`,
+			"(2 1)(3)"},
 		{"same subject, a reply", "REFERENCES", `
 			a | | x     | 1
 			b | | Re: x | 2`,
