@@ -48,6 +48,9 @@ func (s *session) list(ctx context.Context, _ *request) error {
 	if err := checkPatterns(q.reference, q.patterns); err != nil {
 		return err
 	}
+	if err := checkEntries(q.metadata); err != nil {
+		return err
+	}
 	if q.recursive && !q.subscribed {
 		return bad("RECURSIVEMATCH needs another selection option")
 	}
@@ -133,11 +136,20 @@ func (s *session) returnOption(q *listRequest) {
 // listed is a mailbox chosen by LIST.
 type listed struct {
 	storage.MailboxInfo
-	hasSubscribed bool // CHILDINFO: RECURSIVEMATCH chose it for what is below
+	below subscribedBelow
 }
 
+// subscribedBelow is what RECURSIVEMATCH finds of subscribed mailboxes below another.
+type subscribedBelow uint8
+
+const (
+	noneBelow   subscribedBelow = iota
+	allListed                   // there are some, and each is listed itself
+	someMissing                 // not each is
+)
+
 func (m listed) childInfo() string {
-	if m.hasSubscribed {
+	if m.below != noneBelow {
 		return ` ("CHILDINFO" ("SUBSCRIBED"))`
 	}
 	return ""
@@ -146,23 +158,26 @@ func (m listed) childInfo() string {
 // choose picks the mailboxes that match.
 func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
 	matching := make([]bool, len(boxes))
-	above := make(map[string]bool) // names that a subscribed mailbox which isn't listed itself is below
+	above := make(map[string]subscribedBelow)
 	for i, m := range boxes {
 		matching[i] = q.matches(m.Name)
-		if q.recursive && m.Subscribed && !matching[i] {
-			for name := parentOf(m.Name); name != "" && !above[name]; name = parentOf(name) {
-				above[name] = true
+		if q.recursive && m.Subscribed {
+			below := someMissing
+			if matching[i] {
+				below = allListed
+			}
+			for name := parentOf(m.Name); name != "" && above[name] < below; name = parentOf(name) {
+				above[name] = below
 			}
 		}
 	}
 	var out []listed
 	for i, m := range boxes {
-		// RFC 9051 6.3.9.1 wants CHILDINFO for what isn't listed itself only.
-		l := listed{MailboxInfo: m, hasSubscribed: above[m.Name]}
+		l := listed{MailboxInfo: m, below: above[m.Name]}
 		switch {
 		case !matching[i]:
 			continue
-		case q.subscribed && !m.Subscribed && !l.hasSubscribed:
+		case q.subscribed && !m.Subscribed && l.below != someMissing: // RFC 9051 6.3.9.6: CHILDINFO would be redundant
 			continue
 		case q.special && m.SpecialUse == "":
 			continue
@@ -186,12 +201,19 @@ func (q *listRequest) matches(name string) bool {
 	return false
 }
 
-// matchMailbox is wire.Match, with INBOX in any case (RFC 9051 6.3.9).
+// matchMailbox is wire.Match, with INBOX in any case (RFC 9051 6.3.9). Names below it begin with it in any case
+// too, as when they are opened.
 func matchMailbox(pattern, name string) bool {
-	if wire.Match(pattern, name, '/') {
+	const inbox = "INBOX"
+	switch {
+	case wire.Match(pattern, name, '/'):
 		return true
+	case name == inbox:
+		return wire.Match(strings.ToUpper(pattern), name, '/')
+	case strings.HasPrefix(name, inbox+"/") && len(pattern) > len(inbox) && strings.EqualFold(pattern[:len(inbox)], inbox):
+		return wire.Match(inbox+pattern[len(inbox):], name, '/')
 	}
-	return name == "INBOX" && wire.Match(strings.ToUpper(pattern), name, '/')
+	return false
 }
 
 func (q *listRequest) attributes(m listed) []string {
@@ -222,13 +244,16 @@ func (s *session) listExtras(ctx context.Context, q *listRequest, m listed) erro
 	if !m.Exists || m.NoSelect {
 		return nil
 	}
+	if q.subscribed && !m.Subscribed { // RFC 9051 6.3.9.8, example 11: listed only for what is below
+		return nil
+	}
 	if len(q.statusItems) > 0 {
 		if err := s.writeStatus(ctx, m.Name, q.statusItems); err != nil && !isMissing(err) {
 			return err
 		}
 	}
 	if len(q.metadata) > 0 {
-		err := s.writeMetadata(ctx, m.Name, &metadataQuery{entries: q.metadata})
+		err := s.writeMetadata(ctx, m.Name, m.SpecialUse, &metadataQuery{entries: q.metadata})
 		if err != nil && !isMissing(err) {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/text/unicode/norm"
+
 	"facteur/storage"
 )
 
@@ -33,8 +35,10 @@ func (s *session) create(ctx context.Context, r *request) error {
 			return no("USEATTR", "Unknown special use")
 		}
 	}
-	// RFC 9051 6.3.4: a name that ends with the separator only announces children.
-	name = strings.TrimSuffix(name, "/")
+	name, err := s.newName(name)
+	if err != nil {
+		return err
+	}
 	if err := s.acct.CreateMailbox(ctx, name, use); err != nil {
 		return err
 	}
@@ -47,6 +51,15 @@ func (s *session) create(ctx context.Context, r *request) error {
 		r.okCode = "MAILBOXID (" + id + ")"
 	}
 	return s.ownTreeChange(ctx, name)
+}
+
+// newName is the name that a mailbox is to get. A separator at its end only announces children, and in UTF-8 it has
+// to be Net-Unicode (RFC 9051 6.3.4): otherwise two names would look the same. Modified UTF-7 knows no such rule.
+func (s *session) newName(name string) (string, error) {
+	if (s.utf8 || s.rev2) && !norm.NFC.IsNormalString(name) {
+		return "", no("CANNOT", "Mailbox name is not in Normalization Form C")
+	}
+	return strings.TrimSuffix(name, "/"), nil
 }
 
 // createUses reads "(USE (\Archive))" (RFC 6154 3).
@@ -102,7 +115,11 @@ func (s *session) rename(ctx context.Context, _ *request) error {
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
 	}
-	from, to = strings.TrimSuffix(from, "/"), strings.TrimSuffix(to, "/")
+	from = strings.TrimSuffix(from, "/")
+	to, err := s.newName(to)
+	if err != nil {
+		return err
+	}
 	if err := s.acct.RenameMailbox(ctx, from, to); err != nil {
 		return err
 	}

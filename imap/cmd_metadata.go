@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,16 +35,48 @@ func (s *session) getMetadata(ctx context.Context, r *request) error {
 	} else {
 		q.entries = []string{strings.ToLower(d.AString())}
 	}
+	if len(q.entries) == 0 {
+		d.Fail("no entries")
+	}
 	if d.End(); d.Err() != nil {
 		return d.Err()
 	}
-	if err := s.writeMetadata(ctx, name, q); err != nil {
+	if err := checkEntries(q.entries); err != nil {
+		return err
+	}
+	use, err := s.useOf(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err := s.writeMetadata(ctx, name, use, q); err != nil {
 		return err
 	}
 	if q.longest > 0 {
 		r.okCode = fmt.Sprintf("METADATA LONGENTRIES %d", q.longest)
 	}
 	return nil
+}
+
+// useEntry is the special use of a mailbox (RFC 6154 4).
+const useEntry = "/private/specialuse"
+
+// useOf is the special use of a mailbox; empty: none.
+func (s *session) useOf(ctx context.Context, mailbox string) (string, error) {
+	if mailbox == "" {
+		return "", nil
+	}
+	box, err := s.open(ctx, mailbox)
+	if err != nil {
+		return "", err
+	}
+	defer box.Release()
+	boxes, err := s.acct.Mailboxes(ctx)
+	for _, m := range boxes {
+		if m.Name == box.Name() {
+			return m.SpecialUse, nil
+		}
+	}
+	return "", err
 }
 
 // options reads "(option ...) ", if it is there. The grammar of RFC 5464 has it in front of
@@ -76,11 +109,19 @@ func (q *metadataQuery) option(d *wire.Decoder) {
 }
 
 // writeMetadata answers with the entries that q asks for; one asked for by its name that
-// doesn't exist is NIL.
-func (s *session) writeMetadata(ctx context.Context, mailbox string, q *metadataQuery) error {
-	have, err := s.acct.Metadata(ctx, mailbox)
+// doesn't exist is NIL. use is the mailbox's special use.
+func (s *session) writeMetadata(ctx context.Context, mailbox, use string, q *metadataQuery) error {
+	kept, err := s.acct.Metadata(ctx, mailbox)
 	if err != nil {
 		return err
+	}
+	have := map[string][]byte{}
+	maps.Copy(have, kept)
+	if mailbox != "" {
+		delete(have, useEntry)
+	}
+	if use != "" {
+		have[useEntry] = []byte(use)
 	}
 	b := fmt.Appendf(nil, "* METADATA %s (", s.mailboxText(mailbox))
 	sep := ""
@@ -92,7 +133,11 @@ func (s *session) writeMetadata(ctx context.Context, mailbox string, q *metadata
 		b = append(b, sep...)
 		b = wire.AppendAString(b, name, false)
 		b = append(b, ' ')
-		b = wire.AppendNString(b, value, ok, s.utf8 || s.rev2)
+		if bytes.IndexByte(value, 0) >= 0 { // RFC 5464 5: a literal8
+			b = append(wire.AppendLiteralHeader(b, int64(len(value)), true), value...)
+		} else {
+			b = wire.AppendNString(b, value, ok, s.utf8 || s.rev2)
+		}
 		sep = " "
 	}
 	for _, entry := range q.entries {
@@ -111,8 +156,13 @@ func (s *session) writeMetadata(ctx context.Context, mailbox string, q *metadata
 	return nil
 }
 
-// maxMetadata is the size of one value.
-const maxMetadata = 64 << 10
+// maxMetadata is the size of one value: with its name it fits into a command (limits).
+const maxMetadata = 60 << 10
+
+// metadataTooLong: RFC 5464 4.3.
+func metadataTooLong() error {
+	return no(fmt.Sprintf("METADATA MAXSIZE %d", maxMetadata), "Value is too long")
+}
 
 func (s *session) setMetadata(ctx context.Context, _ *request) error {
 	d := s.dec
@@ -120,6 +170,7 @@ func (s *session) setMetadata(ctx context.Context, _ *request) error {
 	d.SP()
 	name := d.Mailbox()
 	d.SP()
+	tooLong := false
 	d.List(func() {
 		entry := strings.ToLower(d.AString())
 		d.SP()
@@ -128,7 +179,15 @@ func (s *session) setMetadata(ctx context.Context, _ *request) error {
 		if ok {
 			entries[entry] = []byte(value)
 		}
+		var tooBig *wire.TooBigError
+		tooLong = errors.As(d.Err(), &tooBig)
 	})
+	if tooLong {
+		return metadataTooLong()
+	}
+	if len(entries) == 0 {
+		d.Fail("no entries")
+	}
 	if d.End(); d.Err() != nil {
 		return d.Err()
 	}
@@ -139,8 +198,11 @@ func (s *session) setMetadata(ctx context.Context, _ *request) error {
 		if name == "" && entry == "/shared/admin" { // RFC 5464 6.2.2
 			return no("NOPERM", "/shared/admin is the administrator's")
 		}
+		if name != "" && entry == useEntry { // RFC 6154 4: not to be accepted blindly
+			return no("USEATTR", "A special use is given by CREATE")
+		}
 		if len(value) > maxMetadata {
-			return no(fmt.Sprintf("METADATA MAXSIZE %d", maxMetadata), "Value is too long")
+			return metadataTooLong()
 		}
 	}
 	err := s.acct.SetMetadata(ctx, name, entries)
@@ -160,4 +222,14 @@ func isMetadataName(name string) bool {
 	}
 	return !strings.Contains(name, "//") && !strings.HasSuffix(name, "/") && !strings.ContainsAny(name, "*%") &&
 		strings.IndexFunc(name, func(r rune) bool { return r < ' ' || r >= 0x7f }) < 0
+}
+
+// checkEntries refuses names that no entry can have. Those of all entries below one of the two roots may be asked for.
+func checkEntries(entries []string) error {
+	for _, entry := range entries {
+		if entry != "/private" && entry != "/shared" && !isMetadataName(entry) {
+			return bad("Not a metadata entry's name: " + entry)
+		}
+	}
+	return nil
 }

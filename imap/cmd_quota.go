@@ -27,11 +27,11 @@ func (s *session) getQuotaRoot(ctx context.Context, _ *request) error {
 	if err != nil {
 		return err
 	}
-	box, err := s.open(ctx, name)
-	if err != nil {
+	if box, err := s.open(ctx, name); err == nil {
+		box.Release()
+	} else if !isMissing(err) { // RFC 9208 4.1.2: the mailbox doesn't have to exist
 		return err
 	}
-	box.Release()
 	if s.acct.Quota() == (storage.Quota{}) {
 		s.out.printf("* QUOTAROOT %s\r\n", s.mailboxText(name))
 		return nil
