@@ -236,7 +236,8 @@ func (c *session) send(i, lines int) {
 	content, err := c.box.Open(e.UID)
 	switch {
 	case errors.Is(err, storage.ErrGone):
-		c.fail("Another program has deleted this message")
+		// No error of the client's, who isn't to be sent away when an IMAP session has emptied the mailbox.
+		c.w.WriteString("-ERR Another program has deleted this message\r\n")
 		return
 	case err != nil:
 		c.fault("open message", err)
