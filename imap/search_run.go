@@ -56,7 +56,11 @@ func (s *search) run(ctx context.Context, key *searchKey) ([]int, error) {
 	}
 	var found, open []int
 	m := candidate{search: s}
+	set, unset := key.flagsOfAll()
 	for i, e := range s.entries {
+		if has := e.Flags.System; has&set != set || has&unset != 0 {
+			continue
+		}
 		m.position, m.entry = i, e
 		switch a, err := m.ask(key); {
 		case err != nil:
@@ -187,6 +191,23 @@ func (s *search) candidates(ctx context.Context, key *searchKey, fields storage.
 	}
 	key.narrowed, key.maybe = true, [2][]storage.UID{candidates, unindexed}
 	return nil
+}
+
+// flagsOfAll returns the system flags that all matches have, and those that none has, as far as that is plain: mail
+// programs ask for UNSEEN or UNDELETED all the time, and most messages need not be asked anything else.
+func (k *searchKey) flagsOfAll() (set, unset uint8) {
+	switch {
+	case k.op == opFlag:
+		return k.flag, 0
+	case k.op == opNot && k.keys[0].op == opFlag:
+		return 0, k.keys[0].flag
+	case k.op == opAnd:
+		for i := range k.keys {
+			s, u := k.keys[i].flagsOfAll()
+			set, unset = set|s, unset|u
+		}
+	}
+	return set, unset
 }
 
 // canMatch reports whether the full-text index doesn't rule the message out.

@@ -8,7 +8,7 @@ import (
 // TestRoomyHeap: only a small heap that is collected often gets more room, and gives it back.
 func TestRoomyHeap(t *testing.T) {
 	var percent int
-	h := &heap{set: func(p int) int { percent = p; return 0 }, percent: 100}
+	h := &heap{set: func(p int) int { percent = p; return 0 }, later: func() {}, percent: 100}
 	now := time.Unix(1_800_000_000, 0)
 	for i, c := range []struct {
 		after time.Duration
@@ -31,5 +31,22 @@ func TestRoomyHeap(t *testing.T) {
 		if percent != c.want {
 			t.Errorf("collection %d: set to %d, want %d", i, percent, c.want)
 		}
+	}
+}
+
+// TestHeapAtRest: each collection of the server's own work puts the one at rest off, which is not followed by another.
+func TestHeapAtRest(t *testing.T) {
+	later := 0
+	h := &heap{set: func(int) int { return 0 }, later: func() { later++ }, percent: 100}
+	now := time.Unix(1_800_000_000, 0)
+	h.collected(now, 2<<20)
+	h.collected(now, 2<<20)
+	h.resting.Store(true)
+	h.collected(now, 2<<20)
+	if later != 2 {
+		t.Errorf("put off %d times, want 2", later)
+	}
+	if h.collected(now, 2<<20); later != 3 {
+		t.Error("not put off after a rest")
 	}
 }
