@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -203,15 +204,27 @@ func sections(figures string) map[string]string {
 	return found
 }
 
-// command is how this run was started.
+// command is how this run was started, without what is only of its machine: folders, and which binary.
 func (r *report) command() string {
-	switch args := strings.Join(os.Args[1:], " "); args {
+	var args []string
+	flag.Visit(func(f *flag.Flag) {
+		switch f.Name {
+		case "facteur", "dir", "keep", "out":
+		case "quick", "million":
+			args = append(args, "-"+f.Name)
+		default:
+			args = append(args, "-"+f.Name, f.Value.String())
+		}
+	})
+	switch list := strings.Join(args, " "); list {
 	case "-quick":
 		return "make bench-quick"
-	case "-out docs/performance.md":
+	case "":
 		return "make bench"
+	case "-million -only ^million$":
+		return "make bench-million"
 	default:
-		return "go run ./bench " + args
+		return "go run ./bench " + list
 	}
 }
 
