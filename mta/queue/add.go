@@ -80,7 +80,8 @@ func (q *Queue) enter(m *mta.Message) (*entry, error) {
 		}
 		j.to = append(j.to, to)
 	}
-	if m.Body.Size() > maxRow || m.Body.Path() != "" {
+	// A body that is not in memory has no other place, also when a smaller header has made it fit for a row.
+	if _, inMemory := m.Body.Bytes(); !inMemory || m.Body.Size() > maxRow {
 		if err := q.spool.keep(m.ID, m.Body); err != nil {
 			return nil, err
 		}

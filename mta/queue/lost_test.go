@@ -138,3 +138,45 @@ func TestDropRemovesTheSpoolFile(t *testing.T) {
 		t.Errorf("the spool file stays: %v", err)
 	}
 }
+
+// TestBodyWithASmallerHeader: a message in a file whose header was cut to what fits into a row, as on submission,
+// where Bcc is taken out.
+func TestBodyWithASmallerHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const bcc, rest = "Bcc: carol@home.test\r\n", "Subject: hi\r\n\r\n"
+		text := strings.Repeat("0123456789\r\n", maxRow/12-1)
+		file, err := os.Create(t.TempDir() + "/in")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.WriteString(bcc + rest + text); err != nil {
+			t.Fatal(err)
+		}
+		m := newMail("a@home.test", "b@x.test")
+		size := int64(len(bcc) + len(rest) + len(text))
+		m.Body = mta.BodyFile(file, size, int64(len(bcc)+len(rest)), true).WithHeader([]byte(rest))
+		if m.Body.Size() > maxRow || size <= maxRow {
+			t.Fatalf("%d octets of %d", m.Body.Size(), size)
+		}
+		var got []byte
+		p := &peer{answer: func(m *mta.Message, _ mta.Recipient) mta.Result {
+			got = make([]byte, m.Body.Size())
+			if _, err := m.Body.Reader().ReadAt(got, 0); err != nil {
+				return mta.Result{Err: mta.TempFail(err)}
+			}
+			return mta.Result{RemoteMTA: "mx.test"}
+		}}
+		home := &peer{}
+		q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"*": p, "home.test": home}))
+		defer running(t, q)()
+		add(t, q, m)
+		if err := m.Body.Close(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if string(got) != rest+text || len(home.seen()) != 0 || len(jobs(t, q)) != 0 {
+			t.Errorf("%d octets arrived of %d, the sender got %d reports", len(got), m.Body.Size(), len(home.seen()))
+		}
+	})
+}
