@@ -63,15 +63,12 @@ type Record struct {
 
 // Where a job of the filter is. Each parameter that is empty chooses all.
 const chosen = ` FROM job j JOIN message m ON m.num = j.message WHERE (?1 = '' OR m.id = ?1) AND (?2 = '' OR m.sender = ?2)
-	AND (?3 = '' OR j.recipients LIKE '%' || ?3 || '%') AND (?4 = '' OR j.dest = ?4) AND (?5 = 0 OR j.held = 1) AND j.num > ?6 `
+	AND (?3 = '' OR EXISTS (SELECT 1 FROM json_each(j.recipients)
+		WHERE instr(lower(json_extract(value, '$.a[0]') || '@' || json_extract(value, '$.a[1]')), lower(?3))))
+	AND (?4 = '' OR j.dest = ?4) AND (?5 = 0 OR j.held = 1) AND j.num > ?6 `
 
 func (f Filter) args() []any {
-	// Recipients stand as ["local","domain"].
-	part := f.Recipient
-	if local, domain, ok := cutLast(part, '@'); ok {
-		part = local + `","` + domain
-	}
-	return []any{string(f.ID), f.Sender, part, f.Dest, f.HeldOnly, f.After}
+	return []any{string(f.ID), f.Sender, f.Recipient, f.Dest, f.HeldOnly, f.After}
 }
 
 // List returns jobs in the order of arrival.
@@ -284,13 +281,4 @@ func (q *Queue) forget(l *lane, num int64) {
 			j.msg, j.to = nil, nil
 		}
 	}
-}
-
-func cutLast(s string, sep byte) (before, after string, ok bool) {
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == sep {
-			return s[:i], s[i+1:], true
-		}
-	}
-	return s, "", false
 }
