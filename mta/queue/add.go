@@ -138,6 +138,9 @@ type job struct {
 	warned   bool
 	lost     bool // the message's octets are gone
 
+	due   int64 // a try is over: when the next one is to be; 0: there is none, or it was no try
+	again bool  // an operator has changed the row since it was read
+
 	patience *time.Timer // of a delivery under way: overdue
 	slow     bool        // it has a place of MaxSlow
 }

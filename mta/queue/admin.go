@@ -215,8 +215,10 @@ func (q *Queue) Drop(ctx context.Context, f Filter) (int, error) {
 
 // rewind makes Run read again what is due from now on. Callers hold q.mu.
 func (q *Queue) rewind(now time.Time) {
-	if at := (cursor{micros(now), 0}); q.sched.cursor.next >= at.next {
-		q.sched.cursor = at
+	c := &q.sched.cursor
+	c.moved++ // also for a reading under way, which began before the change and may end behind it
+	if at := micros(now); c.next >= at {
+		c.next, c.num = at, 0
 	}
 	q.poke()
 }
@@ -262,10 +264,14 @@ func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, t target)
 	if err != nil {
 		return 0, fmt.Errorf("queue: %w", err)
 	}
-	// What waits in memory must be read again: try then sees what has become of it.
+	// What waits in memory must be read again: try then sees what has become of it. What is under way is read again
+	// when it has ended.
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, t := range targets {
+		if j := q.sched.jobs[t.job]; j != nil {
+			j.again = true
+		}
 		if l := q.sched.lanes[t.dest]; l != nil {
 			q.forget(l, t.job)
 		}

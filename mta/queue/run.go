@@ -203,29 +203,34 @@ func (q *Queue) scan(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		q.mu.Lock()
-		for _, j := range jobs {
-			if q.sched.jobs[j.num] != nil {
-				continue
-			}
-			l := q.sched.lane(j.dest, now)
-			if len(l.waiting) >= laneWindow {
-				l.more = true // settled when it has emptied
-				continue
-			}
-			q.sched.push(l, j)
-		}
-		// Unless an operator has moved it back meanwhile.
-		if len(jobs) > 0 && q.sched.cursor == from {
-			last := jobs[len(jobs)-1]
-			q.sched.cursor = cursor{last.next, last.num}
-		}
-		q.dispatch(now)
-		q.mu.Unlock()
+		q.take(jobs, from, now)
 		if len(jobs) < page {
 			return nil
 		}
 	}
+}
+
+// take puts jobs that were read behind the cursor from into their lanes, and moves the cursor.
+func (q *Queue) take(jobs []*job, from cursor, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range jobs {
+		if q.sched.jobs[j.num] != nil {
+			continue
+		}
+		l := q.sched.lane(j.dest, now)
+		if len(l.waiting) >= laneWindow {
+			l.more = true // settled when it has emptied
+			continue
+		}
+		q.sched.push(l, j)
+	}
+	// Unless an operator has moved it back meanwhile.
+	if len(jobs) > 0 && q.sched.cursor == from {
+		last := jobs[len(jobs)-1]
+		q.sched.cursor = cursor{last.next, last.num, from.moved}
+	}
+	q.dispatch(now)
 }
 
 // heads reads what the scheduler has to know of jobs.

@@ -42,8 +42,11 @@ type scheduler struct {
 	stats   Stats
 }
 
-// cursor is a place in the order of (next, num).
-type cursor struct{ next, num int64 }
+// cursor is a place in the order of (next, num). Who moves it back counts it.
+type cursor struct {
+	next, num int64
+	moved     int
+}
 
 func (s *scheduler) init() {
 	s.lanes, s.jobs = map[string]*lane{}, map[int64]*job{}
@@ -195,7 +198,9 @@ func (q *Queue) overdue(j *job) {
 	q.dispatch(q.cfg.Now())
 }
 
-// finished takes a tried job off its lane and starts what its end makes room for.
+// finished takes a tried job off its lane and starts what its end makes room for. What Run has read while the job was in
+// memory it has passed over, so that a job which is due already is for its lane to read again: an operator has changed
+// it meanwhile, or its result could not be written down for so long.
 func (q *Queue) finished(j *job, l *lane, kept int64) {
 	now := q.cfg.Now()
 	q.mu.Lock()
@@ -211,6 +216,9 @@ func (q *Queue) finished(j *job, l *lane, kept int64) {
 	}
 	l.active--
 	l.used = now
+	if j.again || j.due != 0 && j.due <= micros(now) {
+		l.more = true
+	}
 	s.offer(l)
 	q.dispatch(now)
 	if s.starved && s.loaded < maxLoaded/2 {

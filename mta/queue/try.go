@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"facteur/mta"
+	"facteur/storage/sqlite"
 )
 
 // try is one job's way through a delivery: read it unless it is in memory, hand it
@@ -77,21 +78,14 @@ func (q *Queue) deliver(ctx context.Context, j *job, l *lane) (results []mta.Res
 	return results, true
 }
 
-// finish makes the results durable. The peer has taken what it has taken, so this
-// does not give up while there is hope: a full disk is waited for.
+// finish makes the results durable.
 func (q *Queue) finish(ctx context.Context, j *job, results []mta.Result) {
 	v := q.judge(ctx, j, results)
-	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
-		err := q.commit.do(v.write)
-		if err == nil {
-			break
-		}
-		q.cfg.Log.Error("delivery results not recorded, trying again", "id", j.id, "error", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
+	if len(v.open) > 0 {
+		j.due = v.next
+	}
+	if !q.persist(ctx, j, v.write) {
+		return
 	}
 	q.logResults(j, v)
 	if v.lastJob && v.spooled {
@@ -105,6 +99,23 @@ func (q *Queue) finish(ctx context.Context, j *job, results []mta.Result) {
 	q.mu.Unlock()
 	if v.notice != nil && !v.gone {
 		q.schedule(v.notice)
+	}
+}
+
+// persist makes a change after a try durable, and reports whether it is. The peer has taken what it has taken, so this does
+// not give up before ctx ends: a full disk is waited for.
+func (q *Queue) persist(ctx context.Context, j *job, write func(*sqlite.Tx) error) bool {
+	for wait := time.Second; ; wait = min(2*wait, time.Minute) {
+		err := q.commit.do(write)
+		if err == nil {
+			return true
+		}
+		q.cfg.Log.Error("result of a try not recorded, trying again", "id", j.id, "job", j.num, "error", err)
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+		}
 	}
 }
 
@@ -149,7 +160,7 @@ func (q *Queue) unreadable(ctx context.Context, j *job, err error) {
 	now := q.cfg.Now()
 	if j.msg == nil || !errors.Is(err, errLost) && !q.scheduleOf(j).expired(j.msg, now) {
 		q.cfg.Log.Error("queued message not readable, left for later", "id", j.id, "job", j.num, "error", err)
-		q.postpone(j)
+		q.postpone(ctx, j)
 		return
 	}
 	q.cfg.Log.Error("queued message lost, its sender is told", "id", j.id, "job", j.num, "error", err)
@@ -163,12 +174,12 @@ func (q *Queue) unreadable(ctx context.Context, j *job, err error) {
 }
 
 // postpone puts a job that can't be read off by an hour.
-func (q *Queue) postpone(j *job) {
-	next := micros(q.cfg.Now().Add(time.Hour))
-	if err := q.commit.do(setNext(j.num, next)); err != nil {
-		q.cfg.Log.Error("queued message not postponed", "job", j.num, "error", err)
+func (q *Queue) postpone(ctx context.Context, j *job) {
+	j.due = micros(q.cfg.Now().Add(time.Hour))
+	if !q.persist(ctx, j, setNext(j.num, j.due)) {
+		return
 	}
 	q.mu.Lock()
-	q.wakeBy(next)
+	q.wakeBy(j.due)
 	q.mu.Unlock()
 }
