@@ -13,6 +13,7 @@ type Reply struct {
 	Enhanced [3]int // RFC 3463; zero: the reply has none (the greeting, EHLO, 354)
 	Text     string // one line or several, separated by "\n"; ASCII unless the session has SMTPUTF8
 	Err      error
+	Quoted   bool // a peer's words, not ours about it: a report says whose they are (RFC 3464 2.3.6)
 }
 
 // NewReply returns a Reply; the text is formatted as by fmt.Sprintf.

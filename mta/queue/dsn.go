@@ -177,12 +177,12 @@ func (r *report) fields() string {
 		field("Final-Recipient", r.finalRecipient(f.recipient.Address))
 		field("Action", string(f.Action))
 		field("Status", f.status())
-		if f.Remote != "" {
+		if f.quoted() {
 			field("Remote-MTA", "dns; "+f.Remote)
 		}
 		switch {
 		case f.Reply == "":
-		case f.Remote != "":
+		case f.quoted():
 			field("Diagnostic-Code", "smtp; "+f.Reply)
 		default:
 			field("Diagnostic-Code", "x-facteur; "+f.Reply)

@@ -35,6 +35,7 @@ func original(from string, utf8 bool) *mta.Message {
 
 func fate(action Action, to string, code int, enhanced [3]int, text string) Fate {
 	r := mta.Result{To: mta.Recipient{Address: addr(to)}, RemoteMTA: "mx.x.test", Err: mta.NewReply(code, enhanced, "%s", text)}
+	r.Err.Quoted = true
 	f := fateOf(r)
 	f.Action = action
 	return f
@@ -50,6 +51,7 @@ func TestReportsAreAsTheGoldenFilesSay(t *testing.T) {
 	international.recipient.ORCPT = "utf-8;δοκιμή@παράδειγμα.test"
 	delivered := Fate{Action: ActionDelivered, recipient: mta.Recipient{Address: addr("carol@home.test")}}
 	relayed := Fate{Action: ActionRelayed, Remote: "mx.x.test", Reply: "250 2.0.0 queued", recipient: mta.Recipient{Address: addr("bob@x.test")}}
+	relayed.reply = &mta.Reply{Code: 250, Enhanced: [3]int{2, 0, 0}, Text: "queued", Quoted: true}
 	lost := fate(ActionFailed, "bob@x.test", 554, [3]int{5, 3, 0}, "The message was lost on this server's disk")
 	lost.Remote = ""
 	headers := original("alice@home.test", false)
@@ -88,6 +90,22 @@ func TestReportsAreAsTheGoldenFilesSay(t *testing.T) {
 				t.Errorf("differs from %s:\n%s", file, got)
 			}
 		})
+	}
+}
+
+// TestReportQuotesOnlyWhatAServerSaid: what we say of a connection with it are our words (RFC 3464 2.3.5, 2.3.6).
+func TestReportQuotesOnlyWhatAServerSaid(t *testing.T) {
+	r := report{original: original("alice@home.test", false), now: time.Now(), hostname: "mail.home.test", postmaster: addr("postmaster@home.test")}
+	lost := fate(ActionFailed, "bob@x.test", 451, [3]int{4, 4, 2}, "Connection with mx.x.test was lost")
+	lost.reply.Quoted = false
+	r.fates = []Fate{lost}
+	octets, err := r.bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := string(octets)
+	if strings.Contains(got, "Remote-MTA") || strings.Contains(got, "said:") || !strings.Contains(got, "Diagnostic-Code: x-facteur; 451 4.4.2") {
+		t.Errorf("our words are the server's:\n%s", got)
 	}
 }
 

@@ -66,7 +66,7 @@ func (r *report) recipientText(line func(string, ...any), f Fate) {
 		return
 	}
 	who := "This server says"
-	if f.Remote != "" {
+	if f.quoted() {
 		who = "The server " + f.Remote + " said"
 	}
 	line("    %s:", who)
@@ -109,7 +109,7 @@ func advice(status string, f Fate) string {
 		return "The other server does not take the message yet. Some make unknown senders wait."
 	case strings.HasPrefix(rest, "7."):
 		return known["7.1"]
-	case f.Remote != "":
+	case f.quoted():
 		return "The other server refuses the message for good. Its answer:"
 	case rest == "3.0":
 		return "The message was lost before it could be sent, which should never happen. Send it again, and tell the owner of this server."

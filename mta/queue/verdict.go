@@ -35,6 +35,9 @@ type Fate struct {
 	given     bool // failed because its time was over
 }
 
+// quoted reports whether Reply is what Remote said, and not what we say of a connection with it.
+func (f *Fate) quoted() bool { return f.Remote != "" && f.reply != nil && f.reply.Quoted }
+
 // verdict is what a try's results mean for its job, and all that is to be written.
 type verdict struct {
 	j       *job

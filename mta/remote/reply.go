@@ -23,7 +23,7 @@ var errReply = errors.New("the peer's reply breaks the rules of SMTP")
 // readReply reads one reply, of one line or several (RFC 5321 4.2). The text is
 // free of control characters and valid UTF-8, so it may stand in a log or a DSN.
 func readReply(r *bufio.Reader) (*mta.Reply, error) {
-	reply := &mta.Reply{}
+	reply := &mta.Reply{Quoted: true}
 	var text []string
 	for range maxReplyLines {
 		line, err := readReplyLine(r)

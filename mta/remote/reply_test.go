@@ -31,6 +31,9 @@ func TestReadReply(t *testing.T) {
 		if err == nil {
 			got = r.Error()
 		}
+		if err == nil && !r.Quoted {
+			t.Errorf("%.40q: not the peer's words", tt.in)
+		}
 		if got != tt.want {
 			t.Errorf("%.40q: got %q (%v), want %q", tt.in, got, err, tt.want)
 		}

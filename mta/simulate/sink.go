@@ -58,6 +58,7 @@ func (s *Sink) fault(ctx context.Context, r mta.Recipient) *mta.Reply {
 	fault, reply := FaultOf(r.Address.Local)
 	switch fault {
 	case Refuse:
+		reply.Quoted = true
 		return reply
 	case Slow:
 		delay := s.Delay
