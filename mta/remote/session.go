@@ -146,7 +146,7 @@ func (s *session) greet(hello string) error {
 	if err != nil {
 		return fmt.Errorf("greeting of %s: %w", s.host, err)
 	}
-	if r.Code != 220 {
+	if !done(r) {
 		return r
 	}
 	return s.hello(hello)
@@ -157,7 +157,7 @@ func (s *session) hello(name string) error {
 	if err != nil {
 		return fmt.Errorf("EHLO to %s: %w", s.host, err)
 	}
-	if r.Code == 250 {
+	if done(r) {
 		s.ext = parseExtensions(r.Text)
 		return nil
 	}
@@ -168,7 +168,7 @@ func (s *session) hello(name string) error {
 	if r, err = s.command(s.timeouts.Command, "HELO "+name); err != nil {
 		return fmt.Errorf("HELO to %s: %w", s.host, err)
 	}
-	if r.Code != 250 {
+	if !done(r) {
 		return r
 	}
 	return nil

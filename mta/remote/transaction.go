@@ -40,9 +40,9 @@ func (s *session) transact(f *form, to []mta.Recipient) []outcome {
 	switch {
 	case data == nil && !wanted: // MAIL or all of RCPT failed
 		s.reset()
-	case data == nil || data.Code == 354 && wanted:
+	case data == nil || goOn(data) && wanted:
 		s.body(f, out)
-	case data.Code == 354:
+	case goOn(data):
 		// RFC 2920 3.1: DATA was pipelined and taken though no RCPT was. An empty
 		// message closes the transaction; the peer refuses it or delivers to nobody.
 		if _, err := s.command(s.timeouts.DataEnd, "."); err == nil {
@@ -140,9 +140,14 @@ func (s *session) envelopeInSteps(f *form, to []mta.Recipient, out []outcome) (d
 	return data, nil
 }
 
+// done and goOn go by the first digit alone, as RFC 5321 4.2 wants it for codes that it doesn't list: a message that
+// was taken with another code than 250 would be sent again and again.
+func done(r *mta.Reply) bool { return r.Code/100 == 2 }
+func goOn(r *mta.Reply) bool { return r.Code/100 == 3 }
+
 // mailRefused notes for everyone that MAIL was refused, when it was.
 func mailRefused(mail *mta.Reply, out []outcome) bool {
-	if mail.Code == 250 {
+	if done(mail) {
 		return false
 	}
 	for i := range out {
@@ -152,7 +157,7 @@ func mailRefused(mail *mta.Reply, out []outcome) bool {
 }
 
 func rcptOutcome(rcpt *mta.Reply) outcome {
-	if rcpt.Code == 250 || rcpt.Code == 251 { // RFC 5321 3.4: 251, the peer forwards
+	if done(rcpt) { // RFC 5321 3.4: 251, the peer forwards
 		return outcome{ok: true}
 	}
 	return outcome{reply: unexpected(rcpt, "RCPT")}
@@ -183,7 +188,7 @@ func (s *session) body(f *form, out []outcome) {
 		if !out[i].ok {
 			continue
 		}
-		if r.Code == 250 {
+		if done(r) {
 			out[i] = outcome{reply: r, ok: true, relayed: !s.has("DSN")}
 		} else {
 			out[i] = outcome{reply: unexpected(r, "the message")}
@@ -219,7 +224,7 @@ func (s *session) reset() {
 	if s.broken {
 		return
 	}
-	if r, err := s.command(s.timeouts.Quit, "RSET"); err != nil || r.Code != 250 {
+	if r, err := s.command(s.timeouts.Quit, "RSET"); err != nil || !done(r) {
 		s.broken = true
 	}
 }
