@@ -57,14 +57,21 @@ func (s *Sender) hosts(ctx context.Context, domain string) (list []host, authent
 		return nil, false, &mta.Reply{Code: 550, Enhanced: [3]int{5, 1, 2}, Err: err,
 			Text: fmt.Sprintf("%s is no name that DNS could know", domain)}
 	}
+	null := false
 	for _, mx := range answer.Records {
-		if mx.Host != "" {
+		switch {
+		case mx.Host == "":
+			null = true
+		case isHostName(mx.Host):
 			list = append(list, host{name: mx.Host, preference: mx.Preference})
 		}
 	}
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0 && null:
 		// RFC 7505 3 and 4.2: a null MX says that the domain takes no mail.
 		return nil, false, mta.NewReply(556, [3]int{5, 1, 10}, "The domain %s takes no mail (null MX)", domain)
+	case len(list) == 0:
+		return nil, false, mta.NewReply(550, [3]int{5, 4, 4}, "The MX records of %s name no server", domain)
 	}
 	sortMX(list)
 	list = list[:min(len(list), maxHosts)]
@@ -73,6 +80,19 @@ func (s *Sender) hosts(ctx context.Context, domain string) (list []host, authent
 		return nil, false, loopReply(domain)
 	}
 	return list, answer.Authentic, nil
+}
+
+// isHostName reports whether a name from DNS, which may hold any octets, can be a server's: it goes to logs, to the queue's
+// history and into reports.
+func isHostName(name string) bool {
+	for i := range len(name) {
+		switch c := name[i]; {
+		case 'a' <= c|0x20 && c|0x20 <= 'z', isDigit(c), c == '.', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // sortMX orders by preference; equals are shuffled, so that the load spreads
