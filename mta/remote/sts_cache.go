@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -48,6 +49,12 @@ type stsEntry struct {
 
 	policy STSPolicy
 	failed time.Time // of the last fetch
+	gone   bool      // forgotten: there may be another for the domain
+}
+
+// holds reports whether there is a policy that asks for something.
+func (e *stsEntry) holds(now time.Time) bool {
+	return e.Text != "" && now.Before(e.Expires) && e.policy.Mode != STSNone
 }
 
 // How long things are left alone.
@@ -88,18 +95,28 @@ func NewSTS(cfg STSConfig) (*STS, error) {
 // Policy returns the policy that holds for a domain now. It may fetch it. No
 // policy, and mode none, are false.
 func (t *STS) Policy(ctx context.Context, domain string) (STSPolicy, bool) {
-	t.mu.Lock()
-	e := t.domains[domain]
-	if e == nil {
-		e = &stsEntry{}
-		t.domains[domain] = e
-	}
-	t.mu.Unlock()
-	e.mu.Lock()
+	e := t.entry(domain)
 	defer e.mu.Unlock()
 	t.update(ctx, domain, e)
-	valid := e.Text != "" && t.cfg.Now().Before(e.Expires)
-	return e.policy, valid && e.policy.Mode != STSNone
+	return e.policy, e.holds(t.cfg.Now())
+}
+
+// entry returns the entry of a domain, locked.
+func (t *STS) entry(domain string) *stsEntry {
+	for {
+		t.mu.Lock()
+		e := t.domains[domain]
+		if e == nil {
+			e = &stsEntry{}
+			t.domains[domain] = e
+		}
+		t.mu.Unlock()
+		e.mu.Lock()
+		if !e.gone {
+			return e
+		}
+		e.mu.Unlock()
+	}
 }
 
 // update fetches the policy when DNS announces one that we don't have, or ours
@@ -160,15 +177,27 @@ func (t *STS) refresh(ctx context.Context) {
 	}
 }
 
+// forget forgets a domain without a policy, unless a delivery has fetched one meanwhile.
 func (t *STS) forget(domain string) {
+	e := t.entry(domain)
+	defer e.mu.Unlock()
+	if e.holds(t.cfg.Now()) {
+		return
+	}
+	t.remove(domain) // before anybody can make a new entry and keep it
+	e.gone = true
 	t.mu.Lock()
 	delete(t.domains, domain)
 	t.mu.Unlock()
+}
+
+// remove removes a domain's file, if there is one.
+func (t *STS) remove(domain string) {
 	if t.cfg.Dir == "" || !safeName(domain) {
 		return
 	}
 	if root, err := os.OpenRoot(t.cfg.Dir); err == nil {
-		root.Remove(domain + ".json") // there may be none
+		root.Remove(domain + ".json")
 		root.Close()
 	}
 }
@@ -208,7 +237,15 @@ func (t *STS) save(domain string, e *stsEntry) error {
 		return err
 	}
 	defer root.Close()
-	if err := root.WriteFile(domain+".tmp", b, 0o600); err != nil {
+	f, err := root.OpenFile(domain+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync() // or a power cut may leave the new name without its octets
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
 	return root.Rename(domain+".tmp", domain+".json")

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -158,6 +159,53 @@ func TestSTSIsKeptOverARestart(t *testing.T) {
 	c.want(t, s, STSEnforce, 1)
 	c.zone.broken["_mta-sts.x.test"] = true
 	c.want(t, c.open(t, dir), STSEnforce, 1)
+}
+
+// TestSTSForgetsNoPolicyThatHasJustCome: Run finds none for a domain and forgets it, while a delivery fetches one.
+func TestSTSForgetsNoPolicyThatHasJustCome(t *testing.T) {
+	dir := t.TempDir()
+	c, s := newSTSCase(t, dir)
+	fetch := s.cfg.Fetch
+	begun, goOn := make(chan bool), make(chan bool)
+	s.cfg.Fetch = func(ctx context.Context, domain string) (string, error) {
+		begun <- true
+		<-goOn
+		return fetch(ctx, domain)
+	}
+	delivered, forgotten := make(chan bool), make(chan bool)
+	go func() { c.want(t, s, STSEnforce, 1); delivered <- true }()
+	<-begun
+	go func() { s.forget("x.test"); forgotten <- true }()
+	select {
+	case <-forgotten:
+		t.Error("forgotten during the fetch")
+		forgotten = nil
+	case <-time.After(50 * time.Millisecond):
+	}
+	goOn <- true
+	<-delivered
+	if forgotten != nil {
+		<-forgotten
+	}
+	c.zone.broken["_mta-sts.x.test"] = true
+	s.cfg.Fetch = fetch
+	c.want(t, s, STSEnforce, 1)
+	c.want(t, c.open(t, dir), STSEnforce, 1)
+}
+
+// TestSTSForgetsWhatHasEnded, in memory and on disk, and takes a new one.
+func TestSTSForgetsWhatHasEnded(t *testing.T) {
+	dir := t.TempDir()
+	c, s := newSTSCase(t, dir)
+	c.want(t, s, STSEnforce, 1)
+	delete(c.zone.txt, "_mta-sts.x.test")
+	c.now = c.now.Add(8 * 24 * time.Hour)
+	s.refresh(t.Context())
+	if files, err := os.ReadDir(dir); len(files) != 0 || err != nil || len(s.domains) != 0 {
+		t.Errorf("left: %v, %v, %v", files, s.domains, err)
+	}
+	c.zone.txt["_mta-sts.x.test"] = []string{"v=STSv1; id=2"}
+	c.want(t, s, STSEnforce, 2)
 }
 
 func TestSTSFetch(t *testing.T) {
