@@ -380,6 +380,36 @@ func TestNextServerAnswersForASilentOrBrokenOne(t *testing.T) {
 	}
 }
 
+// TestReferralIsNoAnswer: a server that only knows its own domains, listed as a resolver by mistake, doesn't say that
+// all others have no mail server.
+func TestReferralIsNoAnswer(t *testing.T) {
+	refers := func(extra ...string) netip.AddrPort {
+		return handle(t, func(w mdns.ResponseWriter, req *mdns.Msg) {
+			msg := reply(t, req)
+			for _, text := range append([]string{"example. 60 IN NS ns.example."}, extra...) {
+				rr, err := mdns.NewRR(text)
+				if err != nil {
+					t.Error(err)
+				}
+				msg.Ns = append(msg.Ns, rr)
+			}
+			w.WriteMsg(msg)
+		})
+	}
+	r := testResolver(t, Config{Servers: []netip.AddrPort{refers()}})
+	if _, err := r.MX(t.Context(), "x.example"); !IsTemporary(err) {
+		t.Errorf("a referral: %v", err)
+	}
+	r = testResolver(t, Config{Servers: []netip.AddrPort{refers(), TestServer(t, "x.example. IN MX 10 mx.example.")}})
+	if mx, err := r.MX(t.Context(), "x.example"); err != nil {
+		t.Errorf("the next server: %v, %v", mx, err)
+	}
+	r = testResolver(t, Config{Servers: []netip.AddrPort{refers("example. 60 IN SOA ns. hostmaster. 1 2 3 4 60")}})
+	if _, err := r.MX(t.Context(), "x.example"); !IsNotFound(err) {
+		t.Errorf("no such record, and the domain's servers: %v", err)
+	}
+}
+
 func TestAnswersToOtherQuestionsAreIgnored(t *testing.T) {
 	server := handle(t, func(w mdns.ResponseWriter, req *mdns.Msg) {
 		wrongID := reply(t, req, "x.example. 60 IN A 192.0.2.66")

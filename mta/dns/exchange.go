@@ -87,7 +87,7 @@ func (r *Resolver) askServer(ctx context.Context, server netip.AddrPort, q quest
 	if err != nil {
 		return nil, err
 	}
-	return msg, checkRcode(msg)
+	return msg, checkAnswer(msg)
 }
 
 func request(q question) *mdns.Msg {
@@ -174,5 +174,5 @@ func (r *Resolver) askZone(ctx context.Context, q question) (*mdns.Msg, error) {
 			return nil, errors.New("the zone says nothing")
 		}
 	}
-	return msg, checkRcode(msg)
+	return msg, checkAnswer(msg)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	mdns "github.com/miekg/dns"
@@ -147,11 +148,20 @@ func hasSOA(msg *mdns.Msg) bool {
 	return false
 }
 
-// checkRcode tells an answer that DNS vouches for from a failure.
-func checkRcode(msg *mdns.Msg) error {
-	switch msg.Rcode {
-	case mdns.RcodeSuccess, mdns.RcodeNameError:
+// checkAnswer tells an answer that DNS vouches for from a failure.
+func checkAnswer(msg *mdns.Msg) error {
+	switch {
+	case msg.Rcode == mdns.RcodeSuccess && isReferral(msg):
+		return errors.New("the server knows only whom else to ask")
+	case msg.Rcode == mdns.RcodeSuccess, msg.Rcode == mdns.RcodeNameError:
 		return nil
 	}
 	return fmt.Errorf("the server said %s", mdns.RcodeToString[msg.Rcode])
+}
+
+// isReferral: a server that doesn't look further for us names other servers. Without a SOA that is not "no such record"
+// (RFC 2308 2.2).
+func isReferral(msg *mdns.Msg) bool {
+	refers := func(rr mdns.RR) bool { return rr.Header().Rrtype == mdns.TypeNS }
+	return len(msg.Answer) == 0 && slices.ContainsFunc(msg.Ns, refers) && !hasSOA(msg)
 }
