@@ -25,7 +25,7 @@ const (
 // Limits of RFC 7208 4.6.4.
 const (
 	maxSPFLookups = 10 // terms that ask DNS
-	maxSPFVoid    = 2  // questions without an answer
+	maxSPFVoid    = 2  // terms with a question that has no answer
 	maxSPFNames   = 10 // hosts of one mx or ptr
 )
 
@@ -84,6 +84,7 @@ type spfCheck struct {
 	now           time.Time
 
 	lookups, voids int
+	isVoid         bool     // the term being evaluated has been counted in voids
 	names          []string // of the client, validated; asked for once
 	namesAsked     bool
 }
@@ -225,6 +226,7 @@ func (c *spfCheck) matches(t spfTerm, domain string) (bool, error) {
 	if err := c.countLookup(); err != nil {
 		return false, err
 	}
+	c.isVoid = false
 	target, err := c.expandDomain(t.domain, domain)
 	if errors.Is(err, errUTF8Local) {
 		return false, nil
@@ -265,11 +267,16 @@ func (c *spfCheck) include(target string) (bool, error) {
 	return false, permError("include %s: %w", target, v.err)
 }
 
-// checkVoid counts questions without an answer; only a failure of DNS remains an error.
+// checkVoid counts terms with questions that have no answer (RFC 7208 4.6.4): an mx whose hosts have no address in the
+// client's family is one, however many they are. Only a failure of DNS remains an error.
 func (c *spfCheck) checkVoid(err error) error {
 	if dns.IsNotFound(err) {
-		if c.voids++; c.voids > maxSPFVoid {
-			return permError("more than %d questions without an answer", maxSPFVoid)
+		if !c.isVoid {
+			c.isVoid = true
+			c.voids++
+		}
+		if c.voids > maxSPFVoid {
+			return permError("more than %d terms without an answer from DNS", maxSPFVoid)
 		}
 		return nil
 	}

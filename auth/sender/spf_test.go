@@ -74,6 +74,30 @@ slow.test.   IN TXT "v=spf1 a:silent.test -all"
 	}
 }
 
+// TestSPFVoidTerms: a domain whose servers have IPv4 only sends through somebody with IPv6. RFC 7208 4.6.4 counts terms.
+func TestSPFVoidTerms(t *testing.T) {
+	v := testVerifier(t, `
+many.test.  IN TXT "v=spf1 mx ip6:2001:db8::1 -all"
+many.test.  IN MX 10 a.many.test.
+many.test.  IN MX 10 b.many.test.
+many.test.  IN MX 10 c.many.test.
+*.many.test. IN A 192.0.2.1
+both.test.  IN TXT "v=spf1 a mx ip6:2001:db8::1 -all"
+both.test.  IN A 192.0.2.1
+both.test.  IN MX 10 a.many.test.
+both.test.  IN MX 20 b.many.test.
+three.test. IN TXT "v=spf1 a mx a:a.many.test ip6:2001:db8::1 -all"
+three.test. IN A 192.0.2.1
+three.test. IN MX 10 a.many.test.
+`)
+	for domain, want := range map[string]string{"many.test": SPFPass, "both.test": SPFPass, "three.test": SPFPermError} {
+		got := CheckSPF(t.Context(), v.Resolver, SPFParams{IP: netip.MustParseAddr("2001:db8::1"), Local: "a", Domain: domain, Now: testNow})
+		if got.Result != want {
+			t.Errorf("%s: %+v", domain, got)
+		}
+	}
+}
+
 func TestIPRev(t *testing.T) {
 	v := testVerifier(t, `
 1.2.0.192.in-addr.arpa. IN PTR liar.test.
