@@ -72,7 +72,9 @@ func (w *watcher) watch(ctx context.Context, a *Account) {
 }
 
 func (w *watcher) add(dir string, a *Account, m *Mailbox) bool {
-	if was, ok := w.folders[dir]; ok && was.a == a && was.m == m {
+	// A folder that got an earlier name back is still known by its last one: its events would be taken for those of the next
+	// folder of that name.
+	if was, ok := w.folders[dir]; ok && was.a == a && was.m == m && w.paths[was.watch] == dir {
 		return false
 	}
 	watch, err := w.notify.add(dir)
