@@ -233,6 +233,11 @@ func TestStoreUnchangedSince(t *testing.T) {
 	if !slices.Equal(changed, []UID{1, 2}) {
 		t.Error(changed)
 	}
+	// What changes no message makes no keyword, which the mailbox would have for ever.
+	res, err = m.Store(t.Context(), []UID{1, 2, 9}, FlagsAdd, Flags{Keywords: []string{"never"}}, &since)
+	if err != nil || !slices.Equal(res.Modified, []UID{1, 2}) || len(m.info.Keywords) != 0 {
+		t.Error(res, err, m.info.Keywords)
+	}
 }
 
 func TestKeywordLimits(t *testing.T) {

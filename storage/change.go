@@ -92,24 +92,27 @@ func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, missed
 
 // planStore works out which messages get which flags.
 func (m *Mailbox) planStore(uids []UID, op FlagOp, flags Flags, unchangedSince *ModSeq) (plan storePlan, modified []UID, err error) {
-	if op != FlagsRemove { // RFC 9051 2.3.2: a keyword is made by its first use
-		if err := m.learn(flags); err != nil {
-			return plan, nil, err
-		}
-	}
 	s := m.snap.Load()
-	became := map[uint32]uint32{} // of each set of flags; there are few
+	var positions []int
 	for _, uid := range uids {
 		pos, ok := s.Find(uid)
 		if !ok {
 			continue
 		}
-		r, _, _ := s.at(pos)
-		if unchangedSince != nil && r.modseq > *unchangedSince {
+		if unchangedSince != nil && s.recAt(pos).modseq > *unchangedSince {
 			modified = append(modified, uid)
 			continue
 		}
-		was := r.setID()
+		positions = append(positions, pos)
+	}
+	if op != FlagsRemove && len(positions) > 0 { // RFC 9051 2.3.2: a keyword is made by its first use
+		if err := m.learn(flags); err != nil {
+			return plan, nil, err
+		}
+	}
+	became := map[uint32]uint32{} // of each set of flags; there are few
+	for _, pos := range positions {
+		was := s.recAt(pos).setID()
 		is, ok := became[was]
 		if !ok {
 			if is, err = m.flags.number(op.apply(m.flags.sets[was].flags, flags)); err != nil {
