@@ -176,6 +176,11 @@ func (a *Account) addFolder(name, folder string) error {
 	default:
 		return err
 	}
+	// It may have been away for a moment. Then rows of it wait to be removed, which must not happen once its table has been
+	// read from them.
+	if err := a.flush(context.Background()); err != nil {
+		return err
+	}
 	m := &Mailbox{a: a, validity: info.UIDValidity, id: info.ID, info: info}
 	m.place.Store(&place{name, folder})
 	m.listed.Store(&listing{info.Use, info.Subscribed})
