@@ -70,7 +70,12 @@ func (a *Account) readTree() error {
 	var fresh [][2]string
 	passed := false
 	for _, folder := range append([]string{""}, names...) {
-		name, ok := a.isFolder(folder)
+		name, ok, err := a.isFolder(folder)
+		if err != nil {
+			a.passOver(folder, err)
+			passed = true
+			ok = a.mailboxes[name] != nil // it isn't gone because nobody can look at it now
+		}
 		if !ok {
 			continue
 		}
@@ -117,20 +122,25 @@ func (a *Account) passOver(folder string, err error) {
 	}
 }
 
-func (a *Account) isFolder(folder string) (name string, ok bool) {
+// isFolder reports whether a folder is that of a mailbox, by its name and by what is in it. An error means that this can't be
+// found out now, as when no file descriptor is left.
+func (a *Account) isFolder(folder string) (name string, ok bool, err error) {
 	if folder == "" {
-		return maildir.Inbox, true
+		return maildir.Inbox, true, nil
 	}
-	name, err := maildir.DecodeName(folder)
-	if err != nil {
-		return "", false
+	if name, err = maildir.DecodeName(folder); err != nil {
+		return "", false, nil
 	}
 	// Two names of one folder would take each other's files for foreign ones, and give them new UIDs without end.
-	if st, err := a.fs.Lstat(folder); err != nil || !st.IsDir() {
-		return "", false
+	st, err := a.fs.Lstat(folder)
+	if err == nil && st.IsDir() {
+		_, err = a.fs.Stat(maildir.Join(folder, string(maildir.Cur)))
+		ok = err == nil
 	}
-	_, err = a.fs.Stat(maildir.Join(folder, string(maildir.Cur)))
-	return name, err == nil
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return name, ok, err
 }
 
 // renamed sees that a new folder is that of a mailbox whose own is gone: another program has renamed it.

@@ -59,3 +59,80 @@ func TestFolderThatWasAwayForAMoment(t *testing.T) {
 	}
 	mustAgree(t, a)
 }
+
+// A folder that another program had put back was made anew by the next delivery: a new UIDVALIDITY, and no keywords.
+func TestFolderMadeByOthersIsNotMadeAgain(t *testing.T) {
+	a := newAccount(t)
+	for what, create := range map[string]func() error{
+		"deliver": func() error { return deliverErr(a, text(2), "Work") },
+		"create":  func() error { return a.CreateMailbox(t.Context(), "Work", "") },
+		"rename":  func() error { return a.RenameMailbox(t.Context(), "Junk", "Work/Junk") },
+	} {
+		st := deliver(t, a, text(1), "Work")
+		back := moveAway(t, a, ".Work")
+		back()
+		if err := create(); (err != nil) != (what == "create") || err != nil && !errors.Is(err, ErrExists) {
+			t.Error(what, err)
+		}
+		m := box(t, a, "Work")
+		if _, ok := m.Snapshot().Find(st[0].UID); !ok || m.validity != st[0].UIDValidity {
+			t.Errorf("%s: UIDVALIDITY %d instead of %d, UIDs %v", what, m.validity, st[0].UIDValidity, m.Snapshot().UIDs())
+		}
+		mustAgree(t, a)
+	}
+}
+
+// busyFS is a disk on which no folder but the account's can be looked into, when err says so.
+type busyFS struct {
+	maildir.FS
+	err *error
+}
+
+func (b busyFS) Stat(name string) (fs.FileInfo, error) {
+	if *b.err != nil && strings.Contains(name, "/") {
+		return nil, &fs.PathError{Op: "stat", Path: name, Err: *b.err}
+	}
+	return b.FS.Stat(name)
+}
+
+// With no file descriptor left all folders passed for removed: sessions ended, the index forgot them, and the next delivery made
+// them anew, with another UIDVALIDITY.
+func TestFolderThatCanNotBeLookedAtIsNotGone(t *testing.T) {
+	var busy error
+	dir := t.TempDir()
+	open := func() (*Store, *Account) {
+		s := testStore(t, dir)
+		s.openFS = func(dir string) (maildir.FS, error) {
+			fsys, err := maildir.OpenFS(dir)
+			return busyFS{fsys, &busy}, err
+		}
+		return s, testAccount(t, s)
+	}
+	s, a := open()
+	st := deliver(t, a, text(1), "Work")
+	m := box(t, a, "Work")
+	time.Sleep(clockStep)
+	busy = syscall.EMFILE
+	put(t, filepath.Join(a.path, ".touch"), "") // look again
+	if _, err := a.Mailboxes(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if m.Gone() {
+		t.Error("gone")
+	}
+	busy = nil
+	if box(t, a, "Work") != m {
+		t.Error("another mailbox")
+	}
+	mustAgree(t, a)
+	s.Close()
+
+	busy = syscall.EMFILE
+	s, a = open()
+	t.Cleanup(func() { s.Close() })
+	busy = nil
+	if again := deliver(t, a, text(2), "Work"); again[0].UIDValidity != st[0].UIDValidity || again[0].UID != 2 {
+		t.Error(st, again)
+	}
+	mustAgree(t, a)
+}

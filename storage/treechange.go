@@ -26,6 +26,9 @@ func (a *Account) mailboxForDelivery(ctx context.Context, name string) (*Mailbox
 		if m != nil {
 			return m, nil
 		}
+		if err := a.refreshTree(ctx); err != nil { // another program may have made it
+			return nil, err
+		}
 		if err := a.createMailbox(ctx, clean, "", true); err != nil {
 			return nil, err
 		}
@@ -37,6 +40,9 @@ func (a *Account) mailboxForDelivery(ctx context.Context, name string) (*Mailbox
 func (a *Account) CreateMailbox(ctx context.Context, name, use string) error {
 	clean, err := cleanName(name)
 	if err != nil {
+		return err
+	}
+	if err := a.refreshTree(ctx); err != nil {
 		return err
 	}
 	a.treeMu.RLock()
@@ -232,6 +238,9 @@ func (a *Account) RenameMailbox(ctx context.Context, from, to string) error {
 	}
 	if from == maildir.Inbox {
 		return a.renameInbox(ctx, to)
+	}
+	if err := a.refreshTree(ctx); err != nil {
+		return err
 	}
 	a.treeMu.Lock()
 	defer a.treeMu.Unlock()
