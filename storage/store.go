@@ -157,7 +157,13 @@ func (s *Store) CreateAccount(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := os.Stat(filepath.Join(path, string(maildir.Cur))); err == nil {
+	sl, err := s.slot(name)
+	if err != nil {
+		return err
+	}
+	sl.mu.Lock() // two first deliveries at once would write over each other's text files
+	defer sl.mu.Unlock()
+	if _, err := os.Stat(filepath.Join(path, string(maildir.Cur))); err == nil || sl.a != nil {
 		return nil
 	}
 	if err := os.MkdirAll(path, 0o700); err != nil {
@@ -171,16 +177,17 @@ func (s *Store) CreateAccount(ctx context.Context, name string) error {
 	// INBOX comes last: with its cur the account exists.
 	validity := uint32(s.cfg.Now().Unix())
 	for i, f := range specialFolders {
-		err = maildir.CreateFolder(fsys, folderOf(f.name), s.newFolder(validity+1+uint32(i), f.use))
-		if err != nil {
+		if err = createOnce(fsys, folderOf(f.name), s.newFolder(validity+1+uint32(i), f.use)); err != nil {
 			break
 		}
 	}
 	if err == nil {
-		err = maildir.WriteInfo(fsys, accountFile, &maildir.Info{UIDValidity: validity + uint32(len(specialFolders))})
+		if _, rerr := fsys.Stat(accountFile); errors.Is(rerr, fs.ErrNotExist) {
+			err = maildir.WriteInfo(fsys, accountFile, &maildir.Info{UIDValidity: validity + uint32(len(specialFolders))})
+		}
 	}
 	if err == nil {
-		err = maildir.CreateFolder(fsys, "", s.newFolder(validity, ""))
+		err = createOnce(fsys, "", s.newFolder(validity, ""))
 	}
 	if err == nil {
 		err = syncParents(path, s.dir)
@@ -189,6 +196,19 @@ func (s *Store) CreateAccount(ctx context.Context, name string) error {
 		return fmt.Errorf("create account %s: %w", name, diskError(err))
 	}
 	return nil
+}
+
+// createOnce makes a folder of a new account. One that has its text file keeps UIDVALIDITY and all else: the account is there, and
+// another program has removed INBOX's cur.
+func createOnce(fsys maildir.FS, folder string, info *maildir.Info) error {
+	was, err := maildir.ReadInfo(fsys, maildir.Join(folder, maildir.InfoFile))
+	switch {
+	case err == nil:
+		info = was
+	case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, maildir.ErrInfo):
+		return err
+	}
+	return maildir.CreateFolder(fsys, folder, info)
 }
 
 func (s *Store) newFolder(validity uint32, use string) *maildir.Info {

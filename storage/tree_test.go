@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -135,4 +136,60 @@ func TestFolderThatCanNotBeLookedAtIsNotGone(t *testing.T) {
 		t.Error(st, again)
 	}
 	mustAgree(t, a)
+}
+
+// The next delivery made an account anew that had lost INBOX's cur: all its mailboxes got another UIDVALIDITY.
+func TestAccountThatLostItsCurKeepsTheRest(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	stored := []Stored{deliver(t, a, text(1), "Sent")[0], deliver(t, a, text(2))[0]}
+	if err := a.SetMetadata(t.Context(), "", map[string][]byte{"/private/comment": []byte("kept")}); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := os.RemoveAll(filepath.Join(a.path, "cur")); err != nil {
+		t.Fatal(err)
+	}
+	s = testStore(t, dir) // creates it, as mda does
+	t.Cleanup(func() { s.Close() })
+	a = testAccount(t, s)
+	for i, name := range []string{"Sent", "INBOX"} {
+		if m := box(t, a, name); m.validity != stored[i].UIDValidity || !slices.Equal(m.Snapshot().UIDs(), []UID{1}) {
+			t.Errorf("%s: UIDVALIDITY %d instead of %d, UIDs %v", name, m.validity, stored[i].UIDValidity, m.Snapshot().UIDs())
+		}
+	}
+	if meta, err := a.Metadata(t.Context(), ""); err != nil || string(meta["/private/comment"]) != "kept" {
+		t.Error(meta, err)
+	}
+}
+
+func TestFirstDeliveriesAtOnceMakeOneAccount(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	t.Cleanup(func() { s.Close() })
+	first := func() error {
+		if err := s.CreateAccount(t.Context(), "bob@example.org"); err != nil {
+			return err
+		}
+		a, err := s.Account(t.Context(), "bob@example.org")
+		if err != nil {
+			return err
+		}
+		defer a.Release()
+		return deliverErr(a, text(1), "INBOX")
+	}
+	for range 10 {
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if err := first(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if err := s.RemoveAccount(t.Context(), "bob@example.org"); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
