@@ -176,52 +176,74 @@ func (m *Mailbox) Expunge(ctx context.Context, uids []UID) ([]UID, error) {
 	if err := m.ready(ctx); err != nil {
 		return nil, err
 	}
-	s := m.snap.Load()
-	var positions []int
 	if uids == nil {
-		for i, e := range s.All(0) {
+		for _, e := range m.snap.Load().All(0) {
 			if e.Flags.System&Deleted != 0 {
-				positions = append(positions, i)
+				uids = append(uids, e.UID)
 			}
 		}
 	}
-	for _, uid := range sortedUIDs(uids) {
-		if i, ok := s.Find(uid); ok && s.At(i).Flags.System&Deleted != 0 {
-			positions = append(positions, i)
-		}
-	}
-	removed, err := m.remove(positions)
+	removed, err := m.removeAll(ctx, sortedUIDs(uids), func(e Entry) bool { return e.Flags.System&Deleted != 0 })
 	if err != nil {
 		return removed, fmt.Errorf("expunge mailbox %q: %w", m.Name(), diskError(err))
 	}
 	return removed, nil
 }
 
-// remove removes the messages at the positions, ascending, with their files. What was removed
-// before an error is removed. The lock is held.
-func (m *Mailbox) remove(positions []int) (removed []UID, err error) {
-	if len(positions) == 0 {
-		return nil, nil
+// removeAll removes those of uids, ascending, that match, and returns which are removed, ascending. What was removed before an
+// error is removed. The lock is held.
+func (m *Mailbox) removeAll(ctx context.Context, uids []UID, match func(Entry) bool) (removed []UID, err error) {
+	for attempt := 0; ; attempt++ {
+		done, missed, err := m.remove(uids, match)
+		removed = append(removed, done...)
+		if err != nil || len(missed) == 0 || attempt == 3 {
+			slices.Sort(removed)
+			return removed, err
+		}
+		// Another program has renamed these since we looked, as mutt does for a flag, or removed them.
+		if err := m.refresh(ctx, true); err != nil {
+			return removed, err
+		}
+		uids = missed
+		for _, uid := range missed {
+			if _, ok := m.snap.Load().Find(uid); !ok {
+				removed = append(removed, uid)
+			}
+		}
 	}
+}
+
+// remove is one attempt of removeAll. missed are those whose files were not where the table has them.
+func (m *Mailbox) remove(uids []UID, match func(Entry) bool) (removed, missed []UID, err error) {
 	s := m.snap.Load()
-	defer m.hold(len(positions))()
+	defer m.hold(len(uids))()
 	subs := map[maildir.Sub]bool{}
-	done := 0
-	for _, pos := range positions {
+	var positions []int
+	for _, uid := range uids {
+		pos, ok := s.Find(uid)
+		if !ok || !match(s.At(pos)) {
+			continue
+		}
 		sub, name := s.fileName(pos)
-		if err = m.a.fs.Remove(m.path(sub, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		err = m.a.fs.Remove(m.path(sub, name))
+		if errors.Is(err, fs.ErrNotExist) {
+			missed, err = append(missed, uid), nil
+			continue
+		}
+		if err != nil {
 			break
 		}
-		err = nil
 		subs[sub] = true
-		done++
-		removed = append(removed, s.uids[pos])
+		positions, removed = append(positions, pos), append(removed, uid)
 	}
-	m.forget(positions[:done])
+	if len(positions) == 0 {
+		return nil, missed, err
+	}
+	m.forget(positions)
 	if serr := m.syncSubs(subs); err == nil {
 		err = serr
 	}
 	m.touched()
 	m.a.wake()
-	return removed, err
+	return removed, missed, err
 }

@@ -241,11 +241,12 @@ func (m *Mailbox) refreshNow(t *testing.T) error {
 	return m.refresh(t.Context(), true)
 }
 
-// racingFS is a disk on which another program flags a message just before we move or copy it.
+// racingFS is a disk on which another program flags a message just before we move, copy or remove it.
 type racingFS struct {
 	maildir.FS
 	dir   string
 	races int
+	flags string
 }
 
 func (r *racingFS) race(name string) {
@@ -253,12 +254,13 @@ func (r *racingFS) race(name string) {
 		r.races--
 		path := filepath.Join(r.dir, name)
 		name, _, _ := strings.Cut(filepath.Base(path), ":")
-		os.Rename(path, filepath.Join(filepath.Dir(filepath.Dir(path)), "cur", name+":2,F"))
+		os.Rename(path, filepath.Join(filepath.Dir(filepath.Dir(path)), "cur", name+":2,"+r.flags))
 	}
 }
 
 func (r *racingFS) Rename(from, to string) error { r.race(from); return r.FS.Rename(from, to) }
 func (r *racingFS) Link(from, to string) error   { r.race(from); return r.FS.Link(from, to) }
+func (r *racingFS) Remove(name string) error     { r.race(name); return r.FS.Remove(name) }
 
 func TestMoveAndCopyOfWhatAnotherProgramJustRenamed(t *testing.T) {
 	a := newAccount(t)
@@ -267,11 +269,11 @@ func TestMoveAndCopyOfWhatAnotherProgramJustRenamed(t *testing.T) {
 		deliver(t, a, text(n))
 	}
 	disk := a.fs
-	a.fs = &racingFS{disk, a.path, 1}
+	a.fs = &racingFS{disk, a.path, 1, "F"}
 	if pairs, err := m.Move(t.Context(), []UID{1, 2}, to); err != nil || len(pairs) != 2 {
 		t.Fatal(pairs, err)
 	}
-	a.fs = &racingFS{disk, a.path, 1}
+	a.fs = &racingFS{disk, a.path, 1, "F"}
 	if pairs, err := m.Copy(t.Context(), []UID{3}, to); err != nil || len(pairs) != 1 {
 		t.Fatal(pairs, err)
 	}
@@ -292,18 +294,51 @@ func TestFlagsOfWhatAnotherProgramJustRenamed(t *testing.T) {
 		deliver(t, a, text(n))
 	}
 	disk := a.fs
-	a.fs = &racingFS{disk, a.path, 1}
+	a.fs = &racingFS{disk, a.path, 1, "F"}
 	res, err := m.Store(t.Context(), []UID{1, 2, 3}, FlagsAdd, Flags{System: Seen}, nil)
 	if err != nil || len(res.Changed) != 3 || res.Changed[0].UID != 1 || res.Changed[0].Flags.System != Seen|Flagged {
 		t.Error(res, err)
 	}
 	// RFC 7162 3.1.3: what another changed meanwhile is left alone, with UNCHANGEDSINCE.
 	since := m.Snapshot().HighestModSeq
-	a.fs = &racingFS{disk, a.path, 1}
+	a.fs = &racingFS{disk, a.path, 1, "F"}
 	res, err = m.Store(t.Context(), []UID{2, 3}, FlagsAdd, Flags{System: Answered}, &since)
 	if err != nil || !slices.Equal(res.Modified, []UID{2}) || len(res.Changed) != 1 || res.Changed[0].UID != 3 {
 		t.Error(res, err)
 	}
 	a.fs = disk
+	mustAgree(t, a)
+}
+
+// What EXPUNGE and REPLACE had removed came back as a new message.
+func TestExpungeOfWhatAnotherProgramJustRenamed(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	for n := range 5 {
+		deliver(t, a, text(n))
+	}
+	if _, err := m.Store(t.Context(), []UID{1, 2, 3, 4}, FlagsAdd, Flags{System: Deleted}, nil); err != nil {
+		t.Fatal(err)
+	}
+	disk := a.fs
+	a.fs = &racingFS{disk, a.path, 1, "FT"}
+	if gone, err := m.Expunge(t.Context(), []UID{1, 2}); err != nil || !slices.Equal(gone, []UID{1, 2}) {
+		t.Error(gone, err)
+	}
+	a.fs = &racingFS{disk, a.path, 1, "F"} // not \Deleted any more
+	if gone, err := m.Expunge(t.Context(), nil); err != nil || !slices.Equal(gone, []UID{4}) {
+		t.Error(gone, err)
+	}
+	a.fs = &racingFS{disk, a.path, 1, "S"}
+	if uid, err := m.Replace(t.Context(), 5, m, newMsg(text(6), Flags{})); err != nil || uid != 6 {
+		t.Error(uid, err)
+	}
+	a.fs = disk
+	if err := m.refreshNow(t); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.Snapshot().UIDs(); !slices.Equal(got, []UID{3, 6}) {
+		t.Error(got)
+	}
 	mustAgree(t, a)
 }

@@ -54,10 +54,8 @@ func (m *Mailbox) Replace(ctx context.Context, uid UID, to *Mailbox, msg New) (U
 		b.abandon()
 		return 0, err
 	}
-	if pos, ok := m.snap.Load().Find(uid); ok {
-		if _, err := m.remove([]int{pos}); err != nil {
-			return 0, fmt.Errorf("remove the message replaced in %q: %w", m.Name(), diskError(err))
-		}
+	if _, err := m.removeAll(ctx, []UID{uid}, func(Entry) bool { return true }); err != nil {
+		return 0, fmt.Errorf("remove the message replaced in %q: %w", m.Name(), diskError(err))
 	}
 	return b.arrivals[0].uid, nil
 }
