@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -74,11 +75,21 @@ func TestChangedFileIsNotServedAsWhatItWas(t *testing.T) {
 	if err := os.Truncate(fileOf(t, m, 1), 3); err != nil {
 		t.Fatal(err)
 	}
+	var keywords []string // the last has no letter
+	for i := range 27 {
+		keywords = append(keywords, fmt.Sprint("k", 10+i))
+	}
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{System: Flagged, Keywords: keywords}, nil); err != nil {
+		t.Fatal(err)
+	}
 	if c, err := m.Open(1); !errors.Is(err, ErrGone) {
 		t.Error("opened", c, err)
 	}
 	if got := m.Snapshot().UIDs(); !slices.Equal(got, []UID{2, 3}) {
 		t.Error(got)
+	}
+	if got := m.Snapshot().At(1).Flags; got.System != Flagged || !slices.Equal(got.Keywords, keywords) {
+		t.Error("flags", got)
 	}
 	if got := read(t, m, 3); got != "Ret" {
 		t.Errorf("got %q", got)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"facteur/storage/maildir"
@@ -253,12 +252,16 @@ func (m *Mailbox) changed(ctx context.Context, uid UID) error {
 
 // disown gives a file a name that nobody knows, with its flags: the next look at the folder takes it for a new message.
 func (m *Mailbox) disown(sub maildir.Sub, name string, internal time.Time) error {
-	_, flags, _ := strings.Cut(name, ":")
-	unknown := maildir.NewBase(internal, maildir.NewUnique(), m.a.s.host) + ":" + flags
-	return m.a.fs.Rename(m.path(sub, name), m.path(maildir.Cur, unknown))
+	was := maildir.ParseFileName(name)
+	unknown := maildir.FileName{
+		Base: maildir.NewBase(internal, maildir.NewUnique(), m.a.s.host), Size: -1, Virtual: -1, Keywords: was.Keywords, Flags: was.Flags,
+	}
+	return m.a.fs.Rename(m.path(sub, name), m.path(maildir.Cur, string(unknown.Append(nil, true))))
 }
 
 func (m *Mailbox) rebuild(ctx context.Context) error {
+	m.refs.Add(1) // else its table may leave memory while details are worked out
+	defer m.Release()
 	m.mu.Lock()
 	err := m.ready(ctx)
 	if err == nil {

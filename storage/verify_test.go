@@ -1,13 +1,16 @@
 package storage
 
 import (
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"facteur/storage/maildir"
+	"facteur/storage/message"
 	"facteur/storage/sqlite"
 )
 
@@ -217,4 +220,29 @@ func TestRebuildChangesNothing(t *testing.T) {
 	if _, complete, err := m.Vanished(t.Context(), 1); err != nil || complete {
 		t.Error("what vanished before the rebuild is not known, but said to be", err)
 	}
+}
+
+// The table of a mailbox that nobody uses left memory in the middle of a rebuild, which then ended the server.
+func TestRebuildHoldsTheMailbox(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	t.Cleanup(func() { s.Close() })
+	a := testAccount(t, s)
+	for i := range 3 {
+		deliver(t, a, text(i))
+	}
+	time.Sleep(2 * clockStep)
+	summarize := s.summarize
+	s.summarize = func(r io.ReaderAt, size int64) (*message.Summary, error) {
+		m := a.mailboxes["INBOX"]
+		m.indexed.Store(uint32(m.Snapshot().UIDNext))
+		if err := a.flush(t.Context()); err != nil { // as Run may do meanwhile
+			t.Error(err)
+		}
+		m.unload(time.Now())
+		return summarize(r, size)
+	}
+	if err := a.Rebuild(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustAgree(t, a)
 }
