@@ -139,6 +139,9 @@ func (l *look) list() error {
 	known := s.UIDNext
 	if !s.looked {
 		known = l.m.indexNext
+		if n := s.Len(); n > 0 { // a look that failed on its way has taken in some
+			known = max(known, s.uids[n-1]+1)
+		}
 	}
 	l.byUID = make(map[UID]listed, len(found))
 	for _, f := range found {

@@ -193,3 +193,51 @@ func TestFirstDeliveriesAtOnceMakeOneAccount(t *testing.T) {
 		}
 	}
 }
+
+// failingFS is a disk on which renames of one name fail.
+type failingFS struct {
+	maildir.FS
+	name *string
+}
+
+func (f failingFS) Rename(from, to string) error {
+	if *f.name != "" && filepath.Base(from) == *f.name {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.EIO}
+	}
+	return f.FS.Rename(from, to)
+}
+
+// After a kill, and a first look that failed when it had taken in some files, an earlier UID came behind later ones.
+func TestUIDsAscendAfterALookThatFailed(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	for i := range 3 {
+		deliver(t, a, text(i), "Work")
+	}
+	file := strings.TrimPrefix(fileOf(t, box(t, a, "Work"), 2), dir)
+	killed := copyDir(t, dir)
+	s.Close()
+	// The second file can't be read at first, and a foreign one can't be given its name.
+	if err := errors.Join(os.Rename(killed+file, killed+"/aside"), os.Mkdir(killed+file, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	fails := "foreign"
+	put(t, filepath.Join(filepath.Dir(killed+file), fails), text(4))
+	s = testStore(t, killed)
+	t.Cleanup(func() { s.Close() })
+	s.openFS = func(dir string) (maildir.FS, error) {
+		fsys, err := maildir.OpenFS(dir)
+		return failingFS{fsys, &fails}, err
+	}
+	a = testAccount(t, s)
+	if err := errors.Join(os.Remove(killed+file), os.Rename(killed+"/aside", killed+file)); err != nil {
+		t.Fatal(err)
+	}
+	fails = ""
+	m := box(t, a, "Work")
+	if got := m.Snapshot().UIDs(); len(got) != 4 || !slices.IsSorted(got) {
+		t.Error(got)
+	}
+	mustAgree(t, a)
+}
