@@ -386,6 +386,9 @@ func TestFullDisk(t *testing.T) {
 	if gone, err := m.Expunge(t.Context(), nil); err != nil || len(gone) != 1 {
 		t.Error(gone, err)
 	}
+	if err := a.DeleteMailbox(t.Context(), "Archive"); err != nil { // which is subscribed
+		t.Error(err)
+	}
 	full = false
 	deliver(t, a, text(3))
 	mustAgree(t, a)

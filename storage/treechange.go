@@ -142,14 +142,17 @@ func (a *Account) DeleteMailbox(ctx context.Context, name string) error {
 	a.dropMailbox(m)
 	a.listed()
 	if subscribed {
-		// RFC 9051 6.3.9: the subscription of a name outlives the mailbox.
-		err = a.subscribeName(name, true)
+		// RFC 9051 6.3.9: the subscription of a name outlives the mailbox. A disk too full to note it must not make a NO of what is
+		// done, and makes room.
+		if err := a.subscribeName(name, true); err != nil {
+			a.s.cfg.Log.Warn("subscription of a deleted mailbox not kept", "account", a.name, "mailbox", name, "error", err)
+		}
 	}
 	a.treeChanged()
-	if rerr := a.fs.RemoveAll(trash); rerr != nil {
-		a.s.cfg.Log.Warn("files of a deleted mailbox are left", "account", a.name, "folder", trash, "error", rerr)
+	if err := a.fs.RemoveAll(trash); err != nil {
+		a.s.cfg.Log.Warn("files of a deleted mailbox are left", "account", a.name, "folder", trash, "error", err)
 	}
-	return err
+	return nil
 }
 
 // trashPrefix starts the names of folders that are being deleted. No mailbox's folder
