@@ -30,11 +30,12 @@ func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient)
 		}
 	}
 	a.storeAll(ctx, m, slices.DeleteFunc(p.parcels, func(c *parcel) bool { return !p.wanted(c) }))
+	a.promiseRest(ctx, m, p.routes)
 
 	results := make([]mta.Result, len(to))
 	for i, r := range p.routes {
 		results[i] = mta.Result{To: r.to, At: a.cfg.Now(), Relayed: len(r.remote) > 0}
-		if err := a.settle(ctx, m, r); err != nil {
+		if err := r.outcome(); err != nil {
 			results[i].Err = replyFor(err)
 		}
 	}
@@ -131,33 +132,37 @@ func withoutSuccess(n mta.Notify) mta.Notify {
 	return n &^ mta.NotifySuccess
 }
 
-// settle finds out how a recipient ended. Where only a part of what it leads to has the message, the queue
-// gets the rest: then the recipient as a whole is promised.
-func (a *Agent) settle(ctx context.Context, m *mta.Message, r *route) error {
-	if r.err != nil {
-		return r.err
+// promiseRest hands the queue what could not be stored of a recipient of whom another part has the message: the recipient as a
+// whole is promised. So are the accounts then, to all recipients that lead there, since an account gets one copy.
+func (a *Agent) promiseRest(ctx context.Context, m *mta.Message, routes []*route) {
+	for i := 0; i < len(routes); i++ {
+		if r := routes[i]; r.err == nil && r.inPart() {
+			r.err = a.queueRest(ctx, m, r)
+			i = -1 // others may have got through in part by that
+		}
 	}
+}
+
+func (a *Agent) queueRest(ctx context.Context, m *mta.Message, r *route) error {
 	var failed []message.AddrSpec
-	var errs []error
 	for _, c := range r.local {
 		if c.err == nil {
 			continue
 		}
-		errs = append(errs, c.err)
 		addr, err := message.ParseAddrSpec(c.account)
 		if err != nil {
 			return err
 		}
 		failed = append(failed, addr)
 	}
-	switch {
-	case len(errs) == 0:
-		return nil
-	case len(errs) == len(r.local) && len(r.remote) == 0:
-		return worst(errs)
+	a.cfg.Log.Warn("delivered in part, the queue has the rest", "id", m.ID, "to", r.to.Address.String(), "error", errors.Join(r.failures()...))
+	if err := a.queue(ctx, m, r.to, m.Env.MailFrom, failed); err != nil {
+		return err
 	}
-	a.cfg.Log.Warn("delivered in part, the queue has the rest", "id", m.ID, "to", r.to.Address.String(), "error", errors.Join(errs...))
-	return a.queue(ctx, m, r.to, m.Env.MailFrom, failed)
+	for _, c := range r.local {
+		c.err = nil
+	}
+	return nil
 }
 
 // worst picks the error to answer with: a temporary one where there is one, since then it is worth

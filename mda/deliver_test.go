@@ -352,6 +352,28 @@ func TestAliasThatGotThroughInPartIsPromised(t *testing.T) {
 	w.want(w.counts(), [3]int{1, 1, 0})
 }
 
+// Each alias that leads to an account had a copy queued for it, and the account's own address was to be tried again.
+func TestOneCopyForAnAccountThatIsPromised(t *testing.T) {
+	w := newWorld(t)
+	w.quota["bob@example.org"] = storage.Quota{Messages: 1}
+	w.want(w.deliver(w.message("sender@else.test", text), false, "bob@example.org"), "ok")
+	w.quota["carol@example.org"] = storage.Quota{Bytes: 10}
+	w.alias("team@example.org", "alice@example.org", "bob@example.org")
+	w.alias("staff@example.org", "alice@example.org", "bob@example.org")
+	w.alias("poor@example.org", "bob@example.org", "carol@example.org")
+	got := w.deliver(w.message("sender@else.test", text), false, "bob@example.org", "poor@example.org", "team@example.org", "staff@example.org")
+	w.want(got, "ok, ok, ok, ok")
+	var to []string
+	for _, m := range w.queue.msgs {
+		for _, r := range m.Env.To {
+			to = append(to, r.Address.String())
+		}
+	}
+	if slices.Sort(to); !slices.Equal(to, []string{"bob@example.org", "carol@example.org"}) {
+		t.Errorf("queued for %q", to)
+	}
+}
+
 func TestCheck(t *testing.T) {
 	w := newWorld(t)
 	w.alias("team@example.org", "alice@example.org", "bob@example.org")

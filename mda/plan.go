@@ -32,6 +32,30 @@ type parcel struct {
 	err     error              // why it could not be stored
 }
 
+// failures are the errors of the accounts that don't have the message.
+func (r *route) failures() (errs []error) {
+	for _, c := range r.local {
+		if c.err != nil {
+			errs = append(errs, c.err)
+		}
+	}
+	return errs
+}
+
+// inPart reports whether some of what the recipient leads to has the message, and some has not.
+func (r *route) inPart() bool {
+	failed := len(r.failures())
+	return failed > 0 && (failed < len(r.local) || len(r.remote) > 0)
+}
+
+// outcome is nil when all that the recipient leads to has the message, or has been promised it.
+func (r *route) outcome() error {
+	if errs := r.failures(); r.err == nil && len(errs) > 0 {
+		return worst(errs)
+	}
+	return r.err
+}
+
 // planFor follows all recipients.
 func (a *Agent) planFor(ctx context.Context, m *mta.Message, to []mta.Recipient) *plan {
 	p := &plan{}
