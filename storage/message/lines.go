@@ -36,11 +36,14 @@ func (l *lineReader) release() {
 }
 
 // next returns the next line with its line end, or a piece of it when the line is
-// longer than the buffer. A piece without "\n" is followed by the rest of its line,
+// longer than the buffer; a line end is never cut in two. A piece without "\n" is followed by the rest of its line,
 // or by the end of the message. At the end it returns nil. The slice is good until
 // the next call.
 func (l *lineReader) next() []byte {
 	line, err := l.in.ReadSlice('\n')
+	if n := len(line); err == bufio.ErrBufferFull && line[n-1] == '\r' && l.in.UnreadByte() == nil {
+		line = line[:n-1] // it may belong to a line end
+	}
 	l.pos += int64(len(line))
 	if err != nil && err != bufio.ErrBufferFull && err != io.EOF {
 		l.err = err
