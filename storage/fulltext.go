@@ -215,6 +215,9 @@ func (m *Mailbox) textOf(uid UID) (indexedText, bool) {
 		defer f.Close()
 		var t message.SearchText
 		if t, err = m.a.s.extract(f, f.Size(), textLimit); err == nil {
+			if t.Cut {
+				t.Body += tooMuch
+			}
 			return indexedText{uid, indexForm(t.Subject), indexForm(t.Addresses), indexForm(t.Body)}, true
 		}
 	}

@@ -2,9 +2,12 @@ package storage
 
 import (
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+
+	"facteur/storage/message"
 )
 
 func TestFullTextFindsCandidates(t *testing.T) {
@@ -62,6 +65,22 @@ func TestFullTextOfLongMessageIsAlwaysACandidate(t *testing.T) {
 	}
 	got, un, ok, err := m.FullText(t.Context(), TextBody, "needle")
 	if err != nil || !ok || len(un) != 0 || !slices.Equal(got, []UID{1, 2}) {
+		t.Error(got, un, ok, err)
+	}
+}
+
+// Text behind more markup than is read for the index was not found.
+func TestFullTextOfMuchMarkupIsAlwaysACandidate(t *testing.T) {
+	a := newAccount(t)
+	m := box(t, a, "INBOX")
+	a.s.extract = func(r io.ReaderAt, size int64, _ int) (message.SearchText, error) { return message.ExtractText(r, size, 1000) }
+	html := "Content-Type: text/html\r\n\r\n" + strings.Repeat("<img src=cid:1>", 2000) + "<p>needle</p>\r\n"
+	appendTo(t, m, newMsg(html, Flags{}), newMsg(text(2), Flags{}))
+	if _, _, err := m.indexSome(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, un, ok, err := m.FullText(t.Context(), TextBody, "needle")
+	if err != nil || !ok || len(un) != 0 || !slices.Equal(got, []UID{1}) {
 		t.Error(got, un, ok, err)
 	}
 }

@@ -13,6 +13,7 @@ type SearchText struct {
 	Subject   string
 	Addresses string // From, To, Cc, Bcc, Reply-To, Sender: names and addresses; then all that WriteHeaderText gives
 	Body      string // as WriteText gives it
+	Cut       bool   // Body lacks text that stands behind more markup than is read for it
 }
 
 // ExtractText reads the searchable text of a message, at most limit octets of
@@ -32,23 +33,22 @@ func ExtractText(r io.ReaderAt, size int64, limit int) (SearchText, error) {
 	if t.flush(); t.err != nil {
 		return SearchText{}, t.err
 	}
-	err := root.writeText(&body, r, int64(limit))
+	t = textWriter{w: &body, left: int64(limit)}
+	root.text(&t, r)
+	t.flush()
 	return SearchText{
 		Subject:   clip(DecodeText(e.Subject.Value), limit),
 		Addresses: clip(addresses.String(), limit),
 		Body:      clip(body.String(), limit),
-	}, err
+		Cut:       t.cut,
+	}, t.err
 }
 
 // WriteText writes what a person can read of the body of p, which is a part of the message
 // r: the text of all text parts, names of attachments, the subject and addresses of
 // messages inside. It ends early with the first error of w.
 func (p *Part) WriteText(w io.Writer, r io.ReaderAt) error {
-	return p.writeText(w, r, 1<<62)
-}
-
-func (p *Part) writeText(w io.Writer, r io.ReaderAt, limit int64) error {
-	t := textWriter{w: w, left: limit}
+	t := textWriter{w: w, left: 1 << 62}
 	p.text(&t, r)
 	t.flush()
 	return t.err
@@ -109,6 +109,7 @@ type textWriter struct {
 	buf  []byte
 	left int64
 	last byte
+	cut  bool // some part had more markup than was read
 	err  error
 }
 
@@ -179,7 +180,9 @@ func (p *Part) text(t *textWriter, r io.ReaderAt) {
 func (p *Part) ownText(t *textWriter, r io.ReaderAt) {
 	in := p.Text(r)
 	if t.left < 1<<40 { // markup may be most of it
-		in = io.LimitReader(in, 16*t.left)
+		limited := &io.LimitedReader{R: in, N: 16 * t.left}
+		in = limited
+		defer func() { t.cut = t.cut || limited.N <= 0 }()
 	}
 	if asciiEqualFold(p.Subtype, "html") {
 		htmlText(t, in)

@@ -27,3 +27,27 @@ func TestLastDispositionCounts(t *testing.T) {
 		t.Errorf("type %s, disposition %s of %s", p.Subtype, p.Disposition, p.Filename())
 	}
 }
+
+// What ends with the limit without being that long has to say so, or the full-text index rules out messages that match.
+func TestExtractTextTellsWhatItLeftOut(t *testing.T) {
+	html := "Content-Type: text/html\n\n<p>before</p>" + strings.Repeat(`<img src="data:aaaaaaaaaaaaaaaa">`, 1000) + "<p>after</p>\n"
+	for msg, want := range map[string]bool{html: true, "Content-Type: text/html\n\n<p>before</p><p>after</p>\n": false, "\nafter\n": false} {
+		text, err := ExtractText(strings.NewReader(crlf(msg)), int64(len(crlf(msg))), 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if has := strings.Contains(text.Body, "after"); text.Cut != want || has == want {
+			t.Errorf("%.60q: has all: %v, cut: %v", msg, has, text.Cut)
+		}
+	}
+}
+
+// A line end that the reader's buffer cut in two left its CR in the part before a boundary.
+func TestLongLineBeforeABoundary(t *testing.T) {
+	for n := pieceSize - 3; n < pieceSize+3; n++ {
+		s := summarize(t, crlf("Content-Type: multipart/mixed; boundary=b\n\n--b\n\n"+strings.Repeat("x", n)+"\n--b--\n"))
+		if len(s.Structure.Parts) != 1 || s.Structure.Parts[0].Size() != int64(n) {
+			t.Errorf("a part of %d octets is %+v", n, s.Structure.Parts)
+		}
+	}
+}
