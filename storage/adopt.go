@@ -98,7 +98,7 @@ func (l *look) measureFile(f listed) (row, error) {
 		// Moved here by another program: the letters are those of the folder it comes from.
 		flags = newFlagSets(m.a.keywordsOf(v))
 	}
-	set, err := m.flagNumber(flags.fromName(letters, extra))
+	set, err := m.flagNumberOfFile(flags.fromName(letters, extra))
 	if err != nil {
 		return row{}, err
 	}

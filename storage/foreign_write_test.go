@@ -353,3 +353,27 @@ func TestExpungeOfWhatAnotherProgramJustRenamed(t *testing.T) {
 	}
 	mustAgree(t, a)
 }
+
+// A message with a keyword that there is no room for was passed over, and one that got one there closed the mailbox.
+func TestMessageWithoutRoomForItsKeywords(t *testing.T) {
+	a := newAccount(t)
+	m, archive := box(t, a, "INBOX"), box(t, a, "Archive")
+	appendTo(t, m, newMsg(text(1), Flags{System: Flagged, Keywords: []string{"mine"}}))
+	for i := range maxKeywords / 50 {
+		var many []string
+		for j := range 50 {
+			many = append(many, fmt.Sprint("k", i, ".", j))
+		}
+		appendTo(t, archive, newMsg(text(i), Flags{Keywords: many}))
+	}
+	for _, from := range []string{fileOf(t, m, 1), fileOf(t, archive, 1)} { // P is $Forwarded
+		if err := os.Rename(from, filepath.Join(a.path, ".Archive", "cur", filepath.Base(from)+"P")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := box(t, a, "Archive").Snapshot()
+	if n := s.Len(); n != maxKeywords/50+1 || s.At(n-1).Flags.System != Flagged {
+		t.Error(n, s.At(n-1))
+	}
+	mustAgree(t, a)
+}

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -321,6 +322,16 @@ func (m *Mailbox) flagNumber(f Flags) (uint32, error) {
 		return 0, err
 	}
 	return m.flags.number(f)
+}
+
+// flagNumberOfFile is flagNumber for what a file's name says. Where there is no room for a keyword, the message comes without its
+// keywords: better than not at all.
+func (m *Mailbox) flagNumberOfFile(f Flags) (uint32, error) {
+	set, err := m.flagNumber(f)
+	if errors.Is(err, ErrLimit) {
+		return m.flagNumber(Flags{System: f.System})
+	}
+	return set, err
 }
 
 // learn sees to it that the mailbox knows the keywords of f. The lock is held.

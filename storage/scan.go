@@ -266,7 +266,7 @@ func (l *look) changed() error {
 		if f.Sub == sub && f.Name == name {
 			continue
 		}
-		set, err := m.flagNumber(m.flags.fromName(f.name.Flags, f.name.Keywords))
+		set, err := m.flagNumberOfFile(m.flags.fromName(f.name.Flags, f.name.Keywords))
 		if err != nil {
 			return err
 		}
