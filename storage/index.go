@@ -348,11 +348,6 @@ func (a *Account) flush(ctx context.Context) error {
 }
 
 func (a *Account) flushOnce(ctx context.Context, db *sqlite.DB) error {
-	a.pendMu.Lock()
-	ops := a.pending
-	a.pending = nil
-	a.pendMu.Unlock()
-
 	type table struct {
 		m       *Mailbox
 		was, is *Snapshot
@@ -363,6 +358,12 @@ func (a *Account) flushOnce(ctx context.Context, db *sqlite.DB) error {
 			tables = append(tables, table{m, m.flushed, is.withoutFreshTimes()})
 		}
 	}
+	// After the tables: what one says to be expunged was pended before (forget), and the index must not have the one
+	// without the other.
+	a.pendMu.Lock()
+	ops := a.pending
+	a.pending = nil
+	a.pendMu.Unlock()
 	if len(ops) == 0 && len(tables) == 0 {
 		return nil
 	}
@@ -373,6 +374,9 @@ func (a *Account) flushOnce(ctx context.Context, db *sqlite.DB) error {
 			}
 		}
 		for _, t := range tables {
+			if t.m.Gone() { // its rows have been removed just now
+				continue
+			}
 			if err := writeTable(tx, t.was, t.is); err != nil {
 				return err
 			}
