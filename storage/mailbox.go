@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,8 @@ type Mailbox struct {
 	// the next look, for which the folder's times are not noted.
 	unfinished bool
 
-	flushed *Snapshot // what the index has; guarded by Account.flushMu
+	flushed *Snapshot   // what the index has; guarded by Account.flushMu
+	dir     fs.FileInfo // of the folder when the tree was last looked through; guarded by Account.treeMu
 }
 
 // place is where a mailbox is now.

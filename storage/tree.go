@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -66,43 +67,42 @@ func (a *Account) readTree() error {
 		return err
 	}
 	slices.Sort(names) // the same order every time
-	found := map[string]bool{}
-	var fresh [][2]string
+	lost := maps.Clone(a.mailboxes) // whose folders are gone, or others' by now
+	var fresh []place
 	passed := false
 	for _, folder := range append([]string{""}, names...) {
-		name, ok, err := a.isFolder(folder)
+		name, dir, err := a.isFolder(folder, st)
 		if err != nil {
 			a.passOver(folder, err)
 			passed = true
-			ok = a.mailboxes[name] != nil // it isn't gone because nobody can look at it now
+			delete(lost, name) // it isn't gone because nobody can look at it now
 		}
-		if !ok {
+		if dir == nil {
 			continue
 		}
-		found[name] = true
-		if a.mailboxes[name] == nil {
-			fresh = append(fresh, [2]string{name, folder})
+		if m := a.mailboxes[name]; m != nil && m.livesIn(dir) {
+			delete(lost, name)
+		} else {
+			fresh = append(fresh, place{name, folder})
 		}
+	}
+	for name := range lost {
+		delete(a.mailboxes, name)
+	}
+	fresh = slices.DeleteFunc(fresh, func(f place) bool { return a.renamed(f, lost) })
+	for _, m := range lost {
+		a.dropMailbox(m)
 	}
 	for _, f := range fresh {
-		name, folder := f[0], f[1]
-		moved, err := a.renamed(name, folder, found)
-		if err == nil && !moved {
-			err = a.addFolder(name, folder)
-		}
-		if err != nil && folder == "" {
-			return fmt.Errorf("folder of %q: %w", name, err)
+		err := a.addFolder(f.name, f.folder)
+		if err != nil && f.folder == "" {
+			return fmt.Errorf("folder of %q: %w", f.name, err)
 		}
 		if err != nil {
-			a.passOver(folder, err)
+			a.passOver(f.folder, err)
 			passed = true
 		} else {
-			delete(a.passed, folder)
-		}
-	}
-	for name, m := range a.mailboxes {
-		if !found[name] {
-			a.dropMailbox(m)
+			delete(a.passed, f.folder)
 		}
 	}
 	a.listed()
@@ -122,47 +122,64 @@ func (a *Account) passOver(folder string, err error) {
 	}
 }
 
-// isFolder reports whether a folder is that of a mailbox, by its name and by what is in it. An error means that this can't be
-// found out now, as when no file descriptor is left.
-func (a *Account) isFolder(folder string) (name string, ok bool, err error) {
+// isFolder returns which mailbox's a folder is by its name, and the folder if there can be one in it. An error means that this
+// can't be found out now, as when no file descriptor is left.
+func (a *Account) isFolder(folder string, root fs.FileInfo) (name string, dir fs.FileInfo, err error) {
 	if folder == "" {
-		return maildir.Inbox, true, nil
+		return maildir.Inbox, root, nil
 	}
 	if name, err = maildir.DecodeName(folder); err != nil {
-		return "", false, nil
+		return "", nil, nil
 	}
 	// Two names of one folder would take each other's files for foreign ones, and give them new UIDs without end.
 	st, err := a.fs.Lstat(folder)
 	if err == nil && st.IsDir() {
-		_, err = a.fs.Stat(maildir.Join(folder, string(maildir.Cur)))
-		ok = err == nil
+		if _, err = a.fs.Stat(maildir.Join(folder, string(maildir.Cur))); err == nil {
+			dir = st
+		}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return name, ok, err
+	return name, dir, err
+}
+
+// livesIn reports whether the folder of m's name is m's, and not another that another program has put there since. treeMu is held.
+func (m *Mailbox) livesIn(dir fs.FileInfo) bool {
+	if m.dir != nil && !sameFile(m.dir, dir) {
+		info, err := maildir.ReadInfo(m.a.fs, maildir.Join(m.place.Load().folder, maildir.InfoFile))
+		if err == nil && !m.is(info) || errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	m.dir = dir
+	return true
+}
+
+// is reports whether a text file is that of m.
+func (m *Mailbox) is(info *maildir.Info) bool {
+	return m.validity == info.UIDValidity && m.id == info.ID
 }
 
 // renamed sees that a new folder is that of a mailbox whose own is gone: another program has renamed it.
 // UIDVALIDITY, UIDs and sessions stay, as in RenameMailbox. treeMu is held.
-func (a *Account) renamed(name, folder string, found map[string]bool) (bool, error) {
-	info, err := maildir.ReadInfo(a.fs, maildir.Join(folder, maildir.InfoFile))
+func (a *Account) renamed(to place, lost map[string]*Mailbox) bool {
+	info, err := maildir.ReadInfo(a.fs, maildir.Join(to.folder, maildir.InfoFile))
 	if err != nil {
-		return false, nil // addFolder looks again, and says what is to be said
+		return false // addFolder looks again, and says what is to be said
 	}
-	for old, m := range a.mailboxes {
-		if m.validity != info.UIDValidity || m.id != info.ID || found[old] {
-			continue
+	for name, m := range lost {
+		if m.is(info) {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.place.Store(&to)
+			delete(lost, name)
+			a.mailboxes[to.name] = m
+			a.generation.Add(1)
+			return true
 		}
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.place.Store(&place{name, folder})
-		delete(a.mailboxes, old)
-		a.mailboxes[name] = m
-		a.generation.Add(1)
-		return true, nil
 	}
-	return false, nil
+	return false
 }
 
 // addFolder takes a folder into the list. One without a text file of its own, or
@@ -194,6 +211,7 @@ func (a *Account) addFolder(name, folder string) error {
 	m := &Mailbox{a: a, validity: info.UIDValidity, id: info.ID, info: info}
 	m.place.Store(&place{name, folder})
 	m.listed.Store(&listing{info.Use, info.Subscribed})
+	m.dir, _ = a.fs.Lstat(folder) // else livesIn notes the next one that it sees
 	a.mailboxes[name] = m
 	a.generation.Add(1)
 	return nil
@@ -291,9 +309,8 @@ func (a *Account) refreshTree(ctx context.Context) error {
 	return nil
 }
 
-// dropMailbox takes a mailbox out of the list, whose folder is gone. treeMu is held.
+// dropMailbox ends a mailbox that is out of the list, and whose folder is gone. treeMu is held.
 func (a *Account) dropMailbox(m *Mailbox) {
-	delete(a.mailboxes, m.Name())
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.gone.Store(true)

@@ -241,3 +241,58 @@ func TestUIDsAscendAfterALookThatFailed(t *testing.T) {
 	}
 	mustAgree(t, a)
 }
+
+// mv .Work .Old && maildirmake .Work, and rm -r .Junk && mv .Done .Junk, each before anybody looks.
+func TestFolderRenamedByOthersAndAnotherInItsPlace(t *testing.T) {
+	a := newAccount(t)
+	work, done, junk := deliver(t, a, text(1), "Work")[0], deliver(t, a, text(2), "Done")[0], deliver(t, a, text(3), "Junk")[0]
+	keyword := Flags{Keywords: []string{"red"}}
+	if _, err := box(t, a, "Done").Store(t.Context(), []UID{1}, FlagsAdd, keyword, nil); err != nil {
+		t.Fatal(err)
+	}
+	m, other := box(t, a, "Work"), box(t, a, "Junk")
+	rename := func(from, to string) error { return os.Rename(filepath.Join(a.path, from), filepath.Join(a.path, to)) }
+	time.Sleep(clockStep)
+	err := errors.Join(rename(".Work", ".Old"), os.RemoveAll(filepath.Join(a.path, ".Junk")), rename(".Done", ".Junk"))
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		err = errors.Join(err, os.MkdirAll(filepath.Join(a.path, ".Work", sub), 0o700))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(a.path, ".Work", "cur", "foreign"), text(4))
+	if old := box(t, a, "Old"); old != m || m.Gone() || old.validity != work.UIDValidity || !slices.Equal(old.Snapshot().UIDs(), []UID{1}) {
+		t.Errorf("Old: UIDVALIDITY %d instead of %d, UIDs %v", old.validity, work.UIDValidity, old.Snapshot().UIDs())
+	}
+	if again := box(t, a, "Work"); again.validity == work.UIDValidity || again.Snapshot().Len() != 1 {
+		t.Error("Work:", again.validity, again.Snapshot().UIDs())
+	}
+	moved := box(t, a, "Junk")
+	if moved.validity != done.UIDValidity || !other.Gone() || other.validity != junk.UIDValidity {
+		t.Errorf("Junk: UIDVALIDITY %d instead of %d", moved.validity, done.UIDValidity)
+	}
+	if e := moved.Snapshot().At(0); e.UID != 1 || !slices.Equal(e.Flags.Keywords, keyword.Keywords) {
+		t.Error(e)
+	}
+	if _, err := a.Mailbox(t.Context(), "Done"); !errors.Is(err, ErrNoMailbox) {
+		t.Error(err)
+	}
+	mustAgree(t, a)
+}
+
+// A folder that is restored from a copy with its text file is the same mailbox.
+func TestFolderRestoredFromACopyKeepsItsUIDs(t *testing.T) {
+	a := newAccount(t)
+	st := deliver(t, a, text(1), "Work")[0]
+	m := box(t, a, "Work")
+	folder := filepath.Join(a.path, ".Work")
+	time.Sleep(clockStep)
+	copyTo(t, folder, filepath.Join(a.path, "copy"))
+	if err := errors.Join(os.RemoveAll(folder), os.Rename(filepath.Join(a.path, "copy"), folder)); err != nil {
+		t.Fatal(err)
+	}
+	if again := box(t, a, "Work"); again != m || again.validity != st.UIDValidity || !slices.Equal(again.Snapshot().UIDs(), []UID{1}) {
+		t.Error(again.validity, again.Snapshot().UIDs())
+	}
+	mustAgree(t, a)
+}

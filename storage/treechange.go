@@ -92,6 +92,7 @@ func (a *Account) makeFolder(ctx context.Context, name, use string, subscribed b
 	m := &Mailbox{a: a, validity: validity, id: info.ID, info: info, started: true}
 	m.place.Store(&place{name, folder})
 	m.listed.Store(&listing{use, subscribed})
+	m.dir, _ = a.fs.Lstat(folder)
 	a.mailboxes[name] = m
 	return nil
 }
@@ -139,6 +140,7 @@ func (a *Account) DeleteMailbox(ctx context.Context, name string) error {
 		return fmt.Errorf("delete mailbox %q: %w", name, diskError(err))
 	}
 	m.mu.Unlock()
+	delete(a.mailboxes, name)
 	a.dropMailbox(m)
 	a.listed()
 	if subscribed {
