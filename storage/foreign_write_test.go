@@ -372,8 +372,8 @@ func TestMessageWithoutRoomForItsKeywords(t *testing.T) {
 		}
 	}
 	s := box(t, a, "Archive").Snapshot()
-	if n := s.Len(); n != maxKeywords/50+1 || s.At(n-1).Flags.System != Flagged {
-		t.Error(n, s.At(n-1))
+	if n := s.Len(); n != maxKeywords/50+1 || s.At(n-1).Flags.System != Flagged || len(s.At(0).Flags.Keywords) != 50 {
+		t.Error(n, s.At(n-1), s.At(0))
 	}
 	mustAgree(t, a)
 }

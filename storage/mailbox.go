@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -326,12 +327,14 @@ func (m *Mailbox) flagNumber(f Flags) (uint32, error) {
 	return m.flags.number(f)
 }
 
-// flagNumberOfFile is flagNumber for what a file's name says. Where there is no room for a keyword, the message comes without its
-// keywords: better than not at all.
+// flagNumberOfFile is flagNumber for what a file's name says. Where there is no room for its keywords, the message comes without
+// those that the mailbox doesn't know, or without any: better than not at all.
 func (m *Mailbox) flagNumberOfFile(f Flags) (uint32, error) {
 	set, err := m.flagNumber(f)
-	if errors.Is(err, ErrLimit) {
-		return m.flagNumber(Flags{System: f.System})
+	for errors.Is(err, ErrLimit) && len(f.Keywords) > 0 {
+		unknown := m.flags.missing(f)
+		f.Keywords = slices.DeleteFunc(slices.Clone(f.Keywords), func(k string) bool { return len(unknown) == 0 || slices.Contains(unknown, k) })
+		set, err = m.flagNumber(f)
 	}
 	return set, err
 }
