@@ -193,6 +193,9 @@ func (m *Mailbox) indexSome(ctx context.Context) (did, more bool, err error) {
 		}
 	}
 	err = m.a.db.Load().Write(ctx, func(tx *sqlite.Tx) error {
+		if m.Gone() { // its rows have been removed, or will be: none may come after that
+			return nil
+		}
 		for _, t := range texts {
 			id := rowID(m.validity, t.uid)
 			if _, err := tx.Exec("INSERT OR REPLACE INTO fts (rowid, subject, addresses, body) VALUES (?,?,?,?)", id, t.subject, t.addresses, t.body); err != nil {

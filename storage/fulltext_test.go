@@ -84,3 +84,31 @@ func TestFullTextOfMuchMarkupIsAlwaysACandidate(t *testing.T) {
 		t.Error(got, un, ok, err)
 	}
 }
+
+// A folder went while it was indexed, and came back: what had been indexed before was not found any more.
+func TestFolderGoesWhileItIsIndexed(t *testing.T) {
+	a := newAccount(t)
+	deliver(t, a, text(1), "Work")
+	m := box(t, a, "Work")
+	if _, _, err := m.indexSome(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	deliver(t, a, text(2), "Work")
+	back := func() { t.Error("nothing was indexed") }
+	a.s.extract = func(r io.ReaderAt, size int64, limit int) (message.SearchText, error) {
+		back = moveAway(t, a, ".Work")
+		if err := a.flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return message.ExtractText(r, size, limit)
+	}
+	if _, _, err := m.indexSome(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	back()
+	m = box(t, a, "Work")
+	got, un, ok, err := m.FullText(t.Context(), TextBody, "body of message 1")
+	if err != nil || !ok || !slices.Contains(append(got, un...), 1) {
+		t.Error(got, un, ok, err)
+	}
+}
