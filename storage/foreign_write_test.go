@@ -375,5 +375,8 @@ func TestMessageWithoutRoomForItsKeywords(t *testing.T) {
 	if n := s.Len(); n != maxKeywords/50+1 || s.At(n-1).Flags.System != Flagged || len(s.At(0).Flags.Keywords) != 50 {
 		t.Error(n, s.At(n-1), s.At(0))
 	}
+	if err := m.refreshNow(t); err != nil {
+		t.Fatal(err)
+	}
 	mustAgree(t, a)
 }

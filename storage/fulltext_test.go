@@ -73,7 +73,9 @@ func TestFullTextOfLongMessageIsAlwaysACandidate(t *testing.T) {
 func TestFullTextOfMuchMarkupIsAlwaysACandidate(t *testing.T) {
 	a := newAccount(t)
 	m := box(t, a, "INBOX")
-	a.s.extract = func(r io.ReaderAt, size int64, _ int) (message.SearchText, error) { return message.ExtractText(r, size, 1000) }
+	a.s.extract = func(r io.ReaderAt, size int64, _ int) (message.SearchText, error) {
+		return message.ExtractText(r, size, 1000)
+	}
 	html := "Content-Type: text/html\r\n\r\n" + strings.Repeat("<img src=cid:1>", 2000) + "<p>needle</p>\r\n"
 	appendTo(t, m, newMsg(html, Flags{}), newMsg(text(2), Flags{}))
 	if _, _, err := m.indexSome(t.Context()); err != nil {

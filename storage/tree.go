@@ -66,7 +66,7 @@ func (a *Account) readTree() error {
 	if err != nil {
 		return err
 	}
-	slices.Sort(names) // the same order every time
+	slices.Sort(names)              // the same order every time
 	lost := maps.Clone(a.mailboxes) // whose folders are gone, or others' by now
 	var fresh []place
 	passed := false
