@@ -230,19 +230,24 @@ func TestRebuildHoldsTheMailbox(t *testing.T) {
 	for i := range 3 {
 		deliver(t, a, text(i))
 	}
+	if err := a.flush(t.Context()); err != nil { // else the details wait for the new index
+		t.Fatal(err)
+	}
 	time.Sleep(2 * clockStep)
 	summarize := s.summarize
+	asked := 0
 	s.summarize = func(r io.ReaderAt, size int64) (*message.Summary, error) {
+		asked++
 		m := a.mailboxes["INBOX"]
 		m.indexed.Store(uint32(m.Snapshot().UIDNext))
 		if err := a.flush(t.Context()); err != nil { // as Run may do meanwhile
 			t.Error(err)
 		}
-		m.unload(time.Now())
+		m.unload(time.Now().Add(2 * idleAccount))
 		return summarize(r, size)
 	}
-	if err := a.Rebuild(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := a.Rebuild(t.Context()); err != nil || asked != 3 {
+		t.Fatal(err, asked)
 	}
 	mustAgree(t, a)
 }
