@@ -62,9 +62,8 @@ func (d *demo) start() {
 	}
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		c, err := net.Dial("tcp", d.addr(2993))
+		err := d.greeted()
 		if err == nil {
-			c.Close()
 			return
 		}
 		if time.Now().After(deadline) {
@@ -73,6 +72,18 @@ func (d *demo) start() {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// greeted reports whether the demo serves: its sockets accept before it has made its certificates.
+func (d *demo) greeted() error {
+	c, err := net.DialTimeout("tcp", d.addr(2143), time.Second)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	_, err = c.Read(make([]byte, 1))
+	return err
 }
 
 func (d *demo) stop() {
