@@ -127,7 +127,7 @@ func (s *session) unauthenticate(_ context.Context, r *request) error {
 	if s.dec.End(); s.dec.Err() != nil {
 		return s.dec.Err()
 	}
-	if s.inflater != nil && (s.br.Buffered() > 0 || !s.inflater.AtRest()) {
+	if s.inflater != nil && !s.compressedAllRead() {
 		// RFC 8437 3 has no NO, but a BYE for what can't be reset.
 		s.out.printf("* BYE [UNAVAILABLE] Can't tell where the compressed commands end\r\n")
 		return errBye
@@ -145,6 +145,15 @@ func (s *session) unauthenticate(_ context.Context, r *request) error {
 	}
 	return errAnswered
 }
+
+// compressedAllRead reports whether nothing stands between the command and where the client's compression ends. The
+// end of its flush may still be on its way.
+func (s *session) compressedAllRead() bool {
+	return s.br.Buffered() == 0 && s.net.SetReadDeadline(s.cap(time.Now().Add(flushTime))) == nil && s.inflater.Rest()
+}
+
+// flushTime is how long the octets of one flush may take to arrive.
+const flushTime = 5 * time.Second
 
 func (s *session) logout(_ context.Context, r *request) error {
 	if s.dec.End(); s.dec.Err() != nil {

@@ -133,10 +133,20 @@ func (r *Reader) blockHeader() error {
 	return nil
 }
 
-// AtRest reports whether the stream can be left here: all that has come of it is decoded and read, and ends
-// as a flush does, or as the stream.
-func (r *Reader) AtRest() bool {
-	return r.unread == len(r.window) && len(r.in.in) == 0 && r.in.n < 8 && (r.rest || r.bad == io.EOF)
+// Rest reports whether the stream can be left here: all that has come of it is decoded and read, and ends as a flush
+// does, or as the stream. A flush may come in pieces: Rest reads on until it is complete.
+func (r *Reader) Rest() bool {
+	for {
+		err := r.decode()
+		switch {
+		case r.unread < len(r.window): // there is more than a flush
+			return false
+		case len(r.in.in) == 0 && r.in.n < 8 && (r.rest || r.bad == io.EOF):
+			return true
+		case err != nil || r.fill() != nil:
+			return false
+		}
+	}
 }
 
 // storedHeader: RFC 1951 3.2.4.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -162,3 +163,41 @@ func (w *bitWriter) huffman(code uint32, n uint) {
 }
 
 func (w *bitWriter) bytes() []byte { return append(w.out, byte(w.acc)) }
+
+// A flush that comes octet by octet is waited for; more than it, and less, is no place to leave the stream.
+func TestRest(t *testing.T) {
+	var flushed bytes.Buffer
+	w, err := flate.NewWriter(&flushed, flate.BestCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(w, "text")
+	w.Flush()
+	stream := flushed.String()
+	w.Close()
+	ended := flushed.String()
+	for _, c := range []struct {
+		name, in string
+		want     bool
+	}{
+		{"flushed", stream, true},
+		{"ended", ended, true},
+		{"cut off", stream[:len(stream)-1], false},
+		{"more text", stream + stream, false},
+		{"in the clear behind a flush", stream + "b NOOP\r\n", false},
+		{"in the clear behind the end", ended + "b NOOP\r\n", false},
+	} {
+		for _, in := range []io.Reader{strings.NewReader(c.in), iotest.OneByteReader(strings.NewReader(c.in))} {
+			if _, once := in.(*strings.Reader); !once && len(c.in) > len(ended) {
+				continue // what comes later can't be known
+			}
+			r := NewReader(io.MultiReader(in, iotest.ErrReader(os.ErrDeadlineExceeded)))
+			if _, err := io.ReadFull(r, make([]byte, len("text"))); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.Rest(); got != c.want {
+				t.Errorf("%s: %t", c.name, got)
+			}
+		}
+	}
+}
