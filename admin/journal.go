@@ -84,28 +84,39 @@ func (j *Journal) Close() error {
 func (j *Journal) Write(line []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	var full error
 	if j.size+int64(len(line)) > j.max && j.size > 0 {
-		if err := j.rotate(); err != nil {
-			return 0, err
-		}
+		full = j.rotate()
 	}
 	n, err := j.f.Write(line)
 	j.size += int64(n)
-	return n, err
+	return n, errors.Join(full, err)
 }
 
+// rotate begins a new file, which it opens before all else: where that is not possible, the present one grows.
 func (j *Journal) rotate() error {
+	fresh := filepath.Join(j.dir, "events.new")
+	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := j.shift(fresh); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	old := j.f
+	j.f, j.size = f, 0
+	return old.Close()
+}
+
+// shift gives each file the name of the next older one, and fresh that of the present one.
+func (j *Journal) shift(fresh string) error {
 	for i := len(journalFiles) - 1; i > 0; i-- {
 		err := os.Rename(filepath.Join(j.dir, journalFiles[i-1]), filepath.Join(j.dir, journalFiles[i]))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
-	old := j.f
-	if err := j.open(); err != nil {
-		return err
-	}
-	return old.Close()
+	return os.Rename(fresh, filepath.Join(j.dir, journalFiles[0]))
 }
 
 // Handler returns a slog.Handler that records lines about messages, from level

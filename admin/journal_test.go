@@ -100,3 +100,33 @@ func TestJournalSkipsTornLine(t *testing.T) {
 		t.Errorf("%v, %v", events, err)
 	}
 }
+
+// Without a free descriptor, say, no file can be begun: each line pushed the old files one further, until nothing was left.
+func TestJournalThatCannotBeginAFile(t *testing.T) {
+	dir := t.TempDir()
+	j, err := OpenJournal(dir, 200)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	blocked := filepath.Join(dir, "events.new")
+	if err := os.Mkdir(blocked, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(j.Handler(slog.DiscardHandler))
+	for i := range 10 {
+		log.Info("accepted", "id", fmt.Sprint("m", i))
+	}
+	if err := os.Remove(blocked); err != nil {
+		t.Fatal(err)
+	}
+	log.Info("accepted", "id", "last")
+	for _, id := range []string{"m0", "m9", "last"} {
+		if _, err := j.Find(t.Context(), id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	if st, err := os.Stat(filepath.Join(dir, journalFiles[0])); err != nil || st.Size() > 200 {
+		t.Errorf("no file was begun once that was possible: %v, %v", st.Size(), err)
+	}
+}
