@@ -98,7 +98,7 @@ func (v *verifier) files() error {
 			v.found(uid, path, "its file can't be looked at: %v", err)
 			continue
 		}
-		if r := s.recAt(i); !r.holds(st) {
+		if r := s.recAt(i); !r.holds(st.Size()) {
 			v.found(uid, path, "its file has %d octets and had %d: another program has cut it off or written to it", st.Size(), r.size-r.lf)
 		}
 	}
@@ -219,14 +219,14 @@ func (m *Mailbox) disownIfChanged(s *Snapshot, pos int) (changed bool, err error
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err != nil || s.recAt(pos).holds(st) {
+	if err != nil || s.recAt(pos).holds(st.Size()) {
 		return false, err
 	}
 	return true, m.disown(sub, name, st.ModTime())
 }
 
 // holds reports whether a file has the size of the message.
-func (r *rec) holds(st fs.FileInfo) bool { return st.Size() == int64(r.size-r.lf) }
+func (r *rec) holds(size int64) bool { return size == int64(r.size-r.lf) }
 
 // changed takes in that another program has cut off a message's file or written to it. Served as what it was, it would end
 // a client's connection in the middle of each FETCH.

@@ -169,7 +169,7 @@ func (w *watcher) lookWritten(ctx context.Context, m *Mailbox, names []string) {
 		}
 		uid := UID(maildir.ParseFileName(name).UID)
 		if pos, ok := s.Find(uid); ok {
-			if st, err := m.a.fs.Stat(m.path(s.fileName(pos))); err == nil && !s.recAt(pos).holds(st) {
+			if st, err := m.a.fs.Stat(m.path(s.fileName(pos))); err == nil && !s.recAt(pos).holds(st.Size()) {
 				if err := m.changed(ctx, uid); err != nil && ctx.Err() == nil && !m.Gone() {
 					w.s.cfg.Log.Warn("look at a file that was written to", "account", m.a.name, "mailbox", m.Name(), "error", err)
 				}
