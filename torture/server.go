@@ -69,11 +69,12 @@ func (t *trial) start(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
-	t.cmd = t.serverCommand(ctx, t.site)
-	t.cmd.Stdout, t.cmd.Stderr = log, log
-	if err := t.cmd.Start(); err != nil {
-		return err
+	cmd := t.serverCommand(ctx, t.site)
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start the server, which \"make build\" makes: %w", err)
 	}
+	t.cmd = cmd
 	deadline := time.Now().Add(60 * time.Second)
 	for {
 		err := t.greeted()
