@@ -42,6 +42,7 @@ func (m *Mailbox) storeOnce(res *StoreResult, uids []UID, op FlagOp, flags Flags
 	if err != nil || len(plan.positions) == 0 {
 		return nil, err
 	}
+	defer m.calm(len(plan.positions))()
 	s, modseq := m.base(), m.nextModSeq()
 	done, missed, err := m.renameAll(s, plan)
 	// What was renamed is so, even when a later one failed.
@@ -53,6 +54,7 @@ func (m *Mailbox) storeOnce(res *StoreResult, uids []UID, op FlagOp, flags Flags
 		}
 	}
 	m.touched()
+	res.Changed = slices.Grow(res.Changed, len(done.positions))
 	for _, pos := range done.positions {
 		res.Changed = append(res.Changed, n.At(pos))
 	}
@@ -72,12 +74,13 @@ type storePlan struct {
 // renameAll gives files the names of their new flags, and returns what it did and which were not there.
 func (m *Mailbox) renameAll(s *Snapshot, plan storePlan) (done storePlan, missed []UID, err error) {
 	defer m.hold(len(plan.positions))()
+	done = storePlan{make([]int, 0, len(plan.positions)), make([]uint32, 0, len(plan.positions))}
 	for i, pos := range plan.positions {
 		r, c, k := s.at(pos)
 		is := *r
 		is.set = plan.sets[i]
 		base := c.base(k)
-		err := m.a.fs.Rename(m.path(s.nameOf(r, base)), m.path(s.nameOf(&is, base)))
+		err := m.a.fs.Rename(m.pathOf(s, r, base), m.pathOf(s, &is, base))
 		if errors.Is(err, fs.ErrNotExist) {
 			missed = append(missed, r.uid)
 			continue
@@ -126,20 +129,6 @@ func (m *Mailbox) planStore(uids []UID, op FlagOp, flags Flags, unchangedSince *
 		}
 	}
 	return plan, modified, nil
-}
-
-// hold keeps new and cur of mailboxes open, when n changes of files are to come and n is
-// large enough.
-func (m *Mailbox) hold(n int, others ...*Mailbox) (release func()) {
-	if n < 4 {
-		return func() {}
-	}
-	var dirs []string
-	for _, box := range append(others, m) {
-		folder := box.place.Load().folder
-		dirs = append(dirs, maildir.Join(folder, string(maildir.Cur)), maildir.Join(folder, string(maildir.New)))
-	}
-	return m.a.fs.Hold(dirs...)
 }
 
 // syncSubs makes renames durable.
@@ -215,8 +204,9 @@ func (m *Mailbox) removeAll(ctx context.Context, uids []UID, match func(Entry) b
 
 // remove is one attempt of removeAll. missed are those whose files were not where the table has them.
 func (m *Mailbox) remove(uids []UID, match func(Entry) bool) (removed, missed []UID, err error) {
-	s := m.snap.Load()
+	defer m.calm(len(uids))()
 	defer m.hold(len(uids))()
+	s := m.snap.Load()
 	subs := map[maildir.Sub]bool{}
 	var positions []int
 	for _, uid := range uids {

@@ -139,7 +139,7 @@ func (m *Mailbox) placeAll(b *batch, next UID, modseq ModSeq) ([]row, error) {
 				set |= inNew
 			}
 			r := row{rec{uid: next + UID(i), set: set, modseq: modseq, size: uint32(arr.size), internal: arr.internal}, arr.in.Base}
-			arr.uid, arr.path = r.uid, m.path(m.base().nameOf(&r.rec, r.base))
+			arr.uid, arr.path = r.uid, m.pathOf(m.base(), &r.rec, r.base)
 			rows = append(rows, r)
 			if arr.link {
 				err = arr.in.Link(arr.path)

@@ -270,10 +270,10 @@ func writeTable(tx *sqlite.Tx, was, s *Snapshot) error {
 }
 
 // withoutFreshTimes leaves the times of the folder out if they are so young that a later
-// change may still leave the same: after a kill the index would pass for up to date.
+// change may still leave the same, or if an earlier one may have been missed: after a kill the index would pass for up to date.
 // The Snapshot is then another than the mailbox's, so that the next flush writes it again.
 func (s *Snapshot) withoutFreshTimes() *Snapshot {
-	if age := time.Since(time.Unix(0, s.times.Latest())); age > clockStep || s.times == (maildir.Times{}) {
+	if age := time.Since(time.Unix(0, s.times.Latest())); age > clockStep && s.deaf.IsZero() || s.times == (maildir.Times{}) {
 		return s
 	}
 	n := s.next()

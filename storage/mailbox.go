@@ -144,9 +144,9 @@ func (m *Mailbox) settleSome(ctx context.Context) (int, error) {
 			if r.set&inNew == 0 || r.uid >= s.FirstRecent {
 				continue
 			}
-			from := m.path(s.nameOf(&r, chunk.base(i)))
+			from := m.pathOf(s, &r, chunk.base(i))
 			r.set &^= inNew
-			if err := m.a.fs.Rename(from, m.path(s.nameOf(&r, chunk.base(i)))); err != nil {
+			if err := m.a.fs.Rename(from, m.pathOf(s, &r, chunk.base(i))); err != nil {
 				continue // another program was faster; refresh sees it
 			}
 			moved = append(moved, int(s.starts[c])+i)
@@ -177,6 +177,17 @@ func (m *Mailbox) path(sub maildir.Sub, name string) string {
 		return string(sub) + "/" + name
 	}
 	return folder + "/" + string(sub) + "/" + name
+}
+
+// pathOf is path of a record's file.
+func (m *Mailbox) pathOf(s *Snapshot, r *rec, base string) string {
+	var room [512]byte
+	b := append(room[:0], m.place.Load().folder...)
+	if len(b) > 0 {
+		b = append(b, '/')
+	}
+	b = append(append(b, r.sub()...), '/')
+	return string(s.appendName(b, r, base))
 }
 
 // base returns the newest Snapshot with all flag sets known now, to be changed. The

@@ -12,6 +12,7 @@ const (
 	flushEvery  = time.Second           // how long changes wait for the index at most
 	settleNews  = 20 * time.Millisecond // how long news of other programs are collected
 	idleAccount = 5 * time.Minute       // an account or mailbox nobody uses is closed after
+	lookDeaf    = 5 * time.Second       // a folder that nobody listened to is looked through
 	tidyEvery   = time.Hour
 	keepGone    = 90 * 24 * time.Hour    // expunged UIDs are remembered
 	textPause   = 200 * time.Millisecond // between looks for text to index
@@ -99,6 +100,9 @@ func (s *Store) housekeep(ctx context.Context, w *watcher) {
 		for _, m := range a.allMailboxes() {
 			if _, err := m.settleSome(ctx); err != nil && ctx.Err() == nil && !m.Gone() {
 				s.cfg.Log.Warn("messages not moved from new to cur", "account", a.name, "mailbox", m.Name(), "error", err)
+			}
+			if m.shouldListen() {
+				w.refresh(ctx, m, true)
 			}
 			m.unload(time.Now())
 		}
@@ -197,6 +201,13 @@ func (s *Store) indexTexts(ctx context.Context) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// shouldListen reports that a deaf table is to be looked through: once the client that changes so much has paused,
+// since it would wait for that, or after lookDeaf.
+func (m *Mailbox) shouldListen() bool {
+	s := m.snap.Load()
+	return s != nil && !s.deaf.IsZero() && (!m.a.s.busy() || time.Since(s.deaf) > lookDeaf)
 }
 
 // busy reports whether messages were added or changed just now.

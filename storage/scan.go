@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -104,7 +105,7 @@ func (l *look) run(ctx context.Context) error {
 		return err
 	}
 	n := m.snap.Load().next()
-	n.times = times
+	n.times, n.deaf = times, time.Time{}
 	if l.renamed || m.unfinished {
 		n.times = maildir.Times{}
 	}

@@ -50,8 +50,9 @@ type Store struct {
 	running    atomic.Bool
 	noFullText sync.Once
 	buffers    sync.Pool
-	changed    atomic.Int64 // when messages were last added or changed here, in Unix nanoseconds
-	freeAt     atomic.Int64 // when free was last asked for, and found enough
+	changed    atomic.Int64             // when messages were last added or changed here, in Unix nanoseconds
+	freeAt     atomic.Int64             // when free was last asked for, and found enough
+	notify     atomic.Pointer[notifier] // of Run's watcher; nil while there is none
 
 	// Tests put others in.
 	openFS    func(dir string) (maildir.FS, error)

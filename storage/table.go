@@ -268,15 +268,18 @@ func (s *Snapshot) fileName(pos int) (maildir.Sub, string) {
 
 // nameOf builds the file name of a record.
 func (s *Snapshot) nameOf(r *rec, base string) (maildir.Sub, string) {
+	var room [256]byte
+	return r.sub(), string(s.appendName(room[:0], r, base))
+}
+
+func (r *rec) sub() maildir.Sub { return subOf(r.set) }
+
+func (s *Snapshot) appendName(b []byte, r *rec, base string) []byte {
 	set := &s.sets[r.setID()]
 	name := maildir.FileName{
 		Base: base, Size: int64(r.size - r.lf), Virtual: int64(r.size),
 		UIDValidity: s.UIDValidity, UID: uint32(r.uid),
 		Keywords: set.extra, Flags: set.letters,
 	}
-	var room [256]byte
-	if r.set&inNew != 0 {
-		return maildir.New, string(name.Append(room[:0], false))
-	}
-	return maildir.Cur, string(name.Append(room[:0], true))
+	return name.Append(b, r.set&inNew == 0)
 }

@@ -154,7 +154,7 @@ func (m *Mailbox) planTransfer(uids []UID, to *Mailbox) (list []transit, bytes i
 			sets[r.setID()] = set
 		}
 		t := transit{pos: pos, row: row{*r, c.base(k)}}
-		t.from = m.path(s.nameOf(r, t.row.base))
+		t.from = m.pathOf(s, r, t.row.base)
 		t.row.uid, t.row.set, t.row.modseq = next, set, modseq
 		next++
 		list = append(list, t)
@@ -166,7 +166,7 @@ func (m *Mailbox) planTransfer(uids []UID, to *Mailbox) (list []transit, bytes i
 	target := to.base()
 	for i := range list {
 		t := &list[i]
-		t.to = to.path(target.nameOf(&t.row.rec, t.row.base))
+		t.to = to.pathOf(target, &t.row.rec, t.row.base)
 	}
 	return list, bytes, nil
 }
@@ -175,6 +175,10 @@ func (m *Mailbox) planTransfer(uids []UID, to *Mailbox) (list []transit, bytes i
 // move the target is synced first: a crash may leave a message in both, never in
 // none.
 func (m *Mailbox) carry(list []transit, to *Mailbox, move bool) (err error) {
+	defer to.calm(len(list))()
+	if move {
+		defer m.calm(len(list))()
+	}
 	defer m.hold(len(list), to)()
 	done := 0
 	subs, left := map[maildir.Sub]bool{}, map[maildir.Sub]bool{}

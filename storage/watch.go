@@ -31,6 +31,7 @@ func (s *Store) newWatcher() *watcher {
 		return w
 	}
 	w.notify = n
+	s.notify.Store(n)
 	go func() {
 		if err := n.run(); err != nil {
 			s.cfg.Log.Warn("changes by other programs are from now on only seen when a mailbox is used", "error", err)
@@ -40,6 +41,7 @@ func (s *Store) newWatcher() *watcher {
 }
 
 func (w *watcher) close() {
+	w.s.notify.Store(nil)
 	if w.notify != nil {
 		w.notify.close()
 	}

@@ -3,9 +3,10 @@ package maildir
 import (
 	"io/fs"
 	"os"
-	"path"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,8 +76,8 @@ func (h *held) at(call func(dirs [2]int, names [2]string) error, names ...string
 	var fds [2]int
 	var last [2]string
 	for i, name := range names {
-		dir, base := path.Split(name)
-		d := h.dirs[path.Clean(dir)]
+		slash := strings.LastIndexByte(name, '/')
+		d, base := h.dirs[name[:max(slash, 0)]], name[slash+1:]
 		if d == nil || base == "" || base == "." || base == ".." {
 			return false, nil
 		}
@@ -114,13 +115,30 @@ func (r *rootFS) SyncDir(name string) error {
 
 func (r *rootFS) Rename(from, to string) error {
 	done, err := r.held.at(func(dirs [2]int, names [2]string) error {
-		return unix.Renameat(dirs[0], names[0], dirs[1], names[1])
+		return renameat(dirs, names)
 	}, from, to)
 	// Where deliveries overlap, tmp may be held for long, and be another folder by now.
 	if !done || err == unix.ENOENT {
 		return r.root.Rename(from, to)
 	}
 	return linkError("rename", from, to, err)
+}
+
+// renameat is unix.Renameat without the two copies of the names on the heap: a command can rename thousands of files.
+func renameat(dirs [2]int, names [2]string) error {
+	var room [2][256]byte // with the NUL at their ends; NAME_MAX is 255
+	for i, name := range names {
+		if len(name) >= len(room[i]) || strings.IndexByte(name, 0) >= 0 {
+			return unix.Renameat(dirs[0], names[0], dirs[1], names[1]) // which knows what to say
+		}
+		copy(room[i][:], name)
+	}
+	_, _, errno := unix.Syscall6(unix.SYS_RENAMEAT2, uintptr(dirs[0]), uintptr(unsafe.Pointer(&room[0])),
+		uintptr(dirs[1]), uintptr(unsafe.Pointer(&room[1])), 0, 0)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func (r *rootFS) Link(from, to string) error {
