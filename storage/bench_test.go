@@ -132,7 +132,7 @@ func BenchmarkAppend(b *testing.B) {
 
 // bigMailbox makes a mailbox of n messages without their files being written
 // one by one: all are links to a few.
-func bigMailbox(b *testing.B, a *Account, n int) *Mailbox {
+func bigMailbox(b testing.TB, a *Account, n int) *Mailbox {
 	b.Helper()
 	m := box(b, a, "INBOX")
 	appendTo(b, m, newMsg(text(1), Flags{System: Seen}), newMsg(text(2), Flags{System: Seen}))
