@@ -37,7 +37,7 @@
 // didn't change (table.go). The index is written behind and flushed by whoever
 // reads it (index.go), so that the path of a message has two syncs and no SQL. What other
 // programs did is found by the times of new and cur before each change, and told
-// by inotify to those who wait (scan.go, adopt.go, watch.go). The full-text index follows
+// by inotify to those who wait (scan.go, adopt.go, watch.go, bulk.go). The full-text index follows
 // when there is quiet, and at a trickle while there is none (run.go). The order of
 // syncs, and what a crash leaves after each step, is in maildir/write.go.
 //
