@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"crypto/tls"
 	"embed"
 	"encoding/xml"
 	"errors"
@@ -196,8 +197,8 @@ func (s *Site) redirect(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Serve answers on a listener until ctx ends, and then lets running requests finish.
-func (s *Site) Serve(ctx context.Context, l net.Listener, h http.Handler) error {
+// Serve answers on a listener, under TLS when config isn't nil, until ctx ends, and then lets running requests finish.
+func (s *Site) Serve(ctx context.Context, l net.Listener, config *tls.Config, h http.Handler) error {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: readTime,
@@ -216,7 +217,12 @@ func (s *Site) Serve(ctx context.Context, l net.Listener, h http.Handler) error 
 			server.Close()
 		}
 	})
-	err := server.Serve(netutil.LimitListener(l, maxConns))
+	// TLS outermost: http.Server speaks the HTTP/2 that was agreed on only where it sees a *tls.Conn.
+	l = netutil.LimitListener(l, maxConns)
+	if config != nil {
+		l = tls.NewListener(l, config)
+	}
+	err := server.Serve(l)
 	if !stop() {
 		<-drained // Serve returns when the draining begins
 	}

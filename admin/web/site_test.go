@@ -223,7 +223,7 @@ func TestServeLimitsRequestsAndEndsWithItsContext(t *testing.T) {
 	must(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.Serve(ctx, l, s.Public()) }()
+	go func() { done <- s.Serve(ctx, l, nil, s.Public()) }()
 	url := "http://" + l.Addr().String()
 
 	resp, err := http.Get(url + "/health")
@@ -261,7 +261,7 @@ func TestServeReturnedBeforeItsRequestsEnded(t *testing.T) {
 	begun, answer := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		done <- s.Serve(ctx, l, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		done <- s.Serve(ctx, l, nil, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 			close(begun)
 			<-answer
 		}))

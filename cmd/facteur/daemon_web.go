@@ -22,21 +22,21 @@ func (d *Daemon) serveWeb(deps Deps) error {
 	if err != nil {
 		return err
 	}
-	serve := func(l net.Listener, h http.Handler) {
-		d.serving = append(d.serving, func(ctx context.Context) error { return site.Serve(ctx, l, h) })
+	serve := func(l net.Listener, config *tls.Config, h http.Handler) {
+		d.serving = append(d.serving, func(ctx context.Context) error { return site.Serve(ctx, l, config, h) })
 	}
 	plain := site.Plain()
 	if len(d.listeners[serviceHTTPS]) == 0 {
 		plain = site.Public()
 	}
 	for _, l := range d.listeners[serviceHTTP] {
-		serve(l, plain)
+		serve(l, nil, plain)
 	}
 	for _, l := range d.listeners[serviceHTTPS] {
-		serve(tls.NewListener(l, d.parts.certs.Client("h2", "http/1.1")), site.Public())
+		serve(l, d.parts.certs.Client("h2", "http/1.1"), site.Public())
 	}
 	for _, l := range d.listeners[serviceMetrics] {
-		serve(l, site.Metrics())
+		serve(l, nil, site.Metrics())
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -49,6 +50,26 @@ func TestMTASTSBetweenTwoServers(t *testing.T) {
 				t.Errorf("%d messages arrived", n)
 			}
 		})
+	}
+}
+
+// HTTP/2 was agreed on at the handshake and then not spoken: browsers, curl and Go's own client got no answer.
+func TestHTTP2WasAgreedOnAndNotSpoken(t *testing.T) {
+	d := startDaemon(t, "", func(cfg *Config, _ *Deps) { cfg.Listen.HTTPS = cfg.Listen.MX })
+	for _, version := range []int{1, 2} {
+		var protocols http.Protocols
+		protocols.SetHTTP1(version == 1)
+		protocols.SetHTTP2(version == 2)
+		client := http.Client{Transport: &http.Transport{TLSClientConfig: d.clientTLS(), Protocols: &protocols, DisableKeepAlives: true}}
+		resp, err := client.Get("https://" + d.Addr(serviceHTTPS).String() + "/health")
+		if err != nil {
+			t.Errorf("HTTP/%d: %v", version, err)
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK || resp.ProtoMajor != version {
+			t.Errorf("HTTP/%d: %s %s", version, resp.Proto, resp.Status)
+		}
 	}
 }
 
