@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,7 +123,8 @@ type AddressConfig struct {
 	Folders    bool   `toml:"detail_folders"`
 }
 
-// LimitsConfig are the caps on what others may ask of us; zero means none.
+// LimitsConfig are the caps on what others may ask of us. Zero means none, but for the size of a message
+// and the times: those check wants set.
 type LimitsConfig struct {
 	MessageSize          Size     `toml:"message_size"`
 	HeaderSize           Size     `toml:"header_size"`
@@ -328,6 +330,20 @@ func (c *Config) check() error {
 	if c.Queue.First > c.Queue.Max {
 		fault("queue.first_retry %s is longer than queue.max_retry %s", c.Queue.First, c.Queue.Max)
 	}
+	for _, l := range []struct {
+		key   string
+		unset bool
+	}{
+		{"message_size", c.Limits.MessageSize == 0}, {"command", c.Limits.Command == 0},
+		{"data", c.Limits.Data == 0}, {"session", c.Limits.Session == 0},
+	} {
+		if l.unset {
+			fault("limits.%s is 0, which would be no limit: the server needs one", l.key)
+		}
+	}
+	if n := len(c.Queue.Source); n > 0 && n != c.Queue.families() {
+		fault("queue.source names two addresses of one kind: give at most one IPv4 and one IPv6 address")
+	}
 	if !oneOf(c.Web.MTASTS, "none", "testing", "enforce") {
 		fault("web.mta_sts %q is none of none, testing, enforce", c.Web.MTASTS)
 	}
@@ -381,16 +397,18 @@ func (r *Route) check() error {
 	return nil
 }
 
-func oneOf(s string, words ...string) bool {
-	for _, w := range words {
-		if s == w {
-			return true
-		}
+// families counts the kinds of addresses in Source: IPv4, IPv6.
+func (q *QueueConfig) families() int {
+	kinds := map[bool]bool{}
+	for _, a := range q.Source {
+		kinds[netip.Addr(a).Is4()] = true
 	}
-	return false
+	return len(kinds)
 }
 
-// dnsServers as mta/dns wants them.
+func oneOf(s string, words ...string) bool { return slices.Contains(words, s) }
+
+// servers are Servers as mta/dns wants them.
 func (c *DNSConfig) servers() []netip.AddrPort {
 	var list []netip.AddrPort
 	for _, s := range c.Servers {

@@ -112,6 +112,9 @@ func TestConfigErrors(t *testing.T) {
 		{"short hostname", "hostname = \"mail\"", `hostname "mail" is not a full host name`},
 		{"route without host", host + "[[route]]\ndomain = \"*\"", "route number 1: domain and host are needed"},
 		{"password in the clear", host + "[[route]]\ndomain = \"*\"\nhost = \"a.example:25\"\nuser = \"u\"\npassword_file = \"p\"\ntls = \"opportunistic\"", "a password is only sent over TLS"},
+		{"no limit of size", host + "[limits]\nmessage_size = \"0\"", "limits.message_size is 0, which would be no limit"},
+		{"no limit of time", host + "[limits]\ncommand = \"0s\"", "limits.command is 0, which would be no limit"},
+		{"two sources", host + "[queue]\nsource = [\"192.0.2.1\", \"192.0.2.2\"]", "queue.source names two addresses of one kind"},
 		{"retry order", host + "[queue]\nfirst_retry = \"5h\"", "queue.first_retry 5h0m0s is longer than queue.max_retry 4h0m0s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
