@@ -84,7 +84,6 @@ func (c *session) enter(ctx context.Context, mechanism string, login *auth.Login
 		return
 	}
 	c.s.known(c)
-	c.s.Observe(LoggedIn)
 	c.s.Log.Info("login", "listener", "pop3", "peer", c.addr.String(), "login", login.Account, "app_password", login.AppPassword,
 		"mechanism", mechanism, "tls", c.tls != nil)
 	c.ok("%d messages", c.drop.Len())
@@ -103,7 +102,6 @@ func (c *session) open(ctx context.Context) (err error) {
 
 // refuse answers a login that failed (RFC 3206: [AUTH] is the user's fault, [SYS/TEMP] ours).
 func (c *session) refuse(mechanism string, err error) {
-	c.s.Observe(LoginFailed)
 	c.s.Log.Info("login failed", "listener", "pop3", "peer", c.addr.String(), "mechanism", mechanism, "error", err)
 	switch {
 	case errors.Is(err, auth.ErrCredentials):

@@ -34,19 +34,7 @@ type Config struct {
 	Auth      Authenticator
 	Limits    Limits
 	Log       *slog.Logger
-	Observe   func(What) // counters; may be nil
 }
-
-// What is something to count.
-type What uint8
-
-const (
-	Connected What = iota
-	TurnedAway
-	LoggedIn
-	LoginFailed
-	Panicked
-)
 
 // Limits of a Server. Zero means none, but for the times.
 type Limits struct {
@@ -82,9 +70,6 @@ func New(cfg Config) (*Server, error) {
 		return nil, errors.New("pop3: implicit TLS without TLS")
 	case cfg.Limits.Login <= 0 || cfg.Limits.Idle <= 0:
 		return nil, errors.New("pop3: limits of time must be set")
-	}
-	if cfg.Observe == nil {
-		cfg.Observe = func(What) {}
 	}
 	return &Server{Config: cfg, sessions: make(map[*session]struct{}), guests: make(map[netip.Addr]int)}, nil
 }
@@ -141,13 +126,11 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 	defer nc.Close()
 	defer func() {
 		if v := recover(); v != nil {
-			s.Observe(Panicked)
 			s.Log.Error("session failed", "listener", "pop3", "peer", nc.RemoteAddr().String(), "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
 	c := newSession(s, nc)
 	if !s.enter(c) {
-		s.Observe(TurnedAway)
 		if !s.Implicit {
 			c.fail("[SYS/TEMP] Too many connections, please try again later")
 			c.flush()
@@ -156,7 +139,6 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 	}
 	defer s.leave(c)
 	defer c.release()
-	s.Observe(Connected)
 	c.serve(ctx)
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"facteur/pop3"
 )
 
 // The template that quickstart writes says what the defaults are: once as it
@@ -68,6 +70,20 @@ func TestConfigTemplateTrust(t *testing.T) {
 	shown := cfg.MX.Trust[0]
 	if without := (Trust{Via: shown.Via, Author: shown.Author}); shown.Reason == "" || without.reason() != shown.Reason {
 		t.Errorf("shown is %q, the default is %q", shown.Reason, without.reason())
+	}
+}
+
+// The limits of addresses are the configuration's for POP3 too.
+func TestLimitsOfPOP3(t *testing.T) {
+	cfg := DefaultConfig()
+	if got, want := cfg.Limits.pop3(), pop3.DefaultLimits(); got != want {
+		t.Errorf("by default %+v, want %+v", got, want)
+	}
+	for _, n := range []int{0, 3} {
+		cfg.Limits.PerAddress = n
+		if got := cfg.Limits.pop3().PerAddress; got != n {
+			t.Errorf("got %d for an address, want %d", got, n)
+		}
 	}
 }
 

@@ -18,13 +18,9 @@ func (d *Daemon) servePOP3() error {
 		if len(d.listeners[name]) == 0 {
 			continue
 		}
-		limits := pop3.DefaultLimits()
-		if d.cfg.Limits.PerAddress == 0 {
-			limits.PerAddress = 0
-		}
 		server, err := pop3.New(pop3.Config{
 			Hostname: d.cfg.Hostname, TLS: d.parts.certs.Client("pop3"), Implicit: implicit, PlainAuth: d.cfg.Submit.PlainAuth,
-			Store: d.parts.store, Auth: d.parts.directory, Limits: limits, Log: d.log,
+			Store: d.parts.store, Auth: d.parts.directory, Limits: d.cfg.Limits.pop3(), Log: d.log,
 		})
 		if err != nil {
 			return err
@@ -113,6 +109,13 @@ func (l LimitsConfig) smtp(kind smtpd.Kind) smtpd.Limits {
 	if kind != smtpd.MX {
 		out.Recipients = l.SubmissionRecipients
 	}
+	return out
+}
+
+// pop3 are the limits of the POP3 listeners.
+func (l LimitsConfig) pop3() pop3.Limits {
+	out := pop3.DefaultLimits()
+	out.PerAddress = l.PerAddress
 	return out
 }
 
