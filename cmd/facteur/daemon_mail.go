@@ -124,20 +124,5 @@ type names struct{ r *dns.Resolver }
 
 // Reverse implements smtpd.Names.
 func (n names) Reverse(ctx context.Context, addr netip.Addr) string {
-	answer, err := n.r.PTR(ctx, addr)
-	if err != nil {
-		return ""
-	}
-	for _, name := range answer.Records[:min(len(answer.Records), 4)] {
-		back, err := addresses(ctx, n.r, name)
-		if err != nil {
-			continue
-		}
-		for _, a := range back {
-			if a == addr.Unmap() {
-				return name
-			}
-		}
-	}
-	return ""
+	return sender.CheckIPRev(ctx, n.r, addr).Name
 }
