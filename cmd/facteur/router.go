@@ -91,7 +91,7 @@ func smarthosts(routes []Route, s *remote.Sender) (map[string]queue.Route, error
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", r.Domain, err)
 		}
-		cfg := remote.SmarthostConfig{Host: host, Port: int(number), User: r.User, TLS: routeTLS[r.TLS]}
+		cfg := remote.SmarthostConfig{Host: host, Port: int(number), User: r.User, TLS: remote.TLSMode(r.TLS)}
 		if cfg.Password, err = r.password(); err != nil {
 			return nil, err
 		}
@@ -105,9 +105,6 @@ func smarthosts(routes []Route, s *remote.Sender) (map[string]queue.Route, error
 	}
 	return list, nil
 }
-
-// routeTLS are the words of the configuration in those of mta/remote.
-var routeTLS = map[string]remote.TLSMode{"starttls": remote.TLSStart, "implicit": remote.TLSImplicit, "opportunistic": remote.TLSMay}
 
 // signer signs mail of our domains with their DKIM keys. It is smtpd's Signer and the
 // queue's for reports.

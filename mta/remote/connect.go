@@ -124,8 +124,6 @@ func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy) err
 	switch {
 	case err != nil:
 		outcome.Fault = err.Error()
-	case policy.level == tlsNever:
-		outcome.Fault = "switched off"
 	case !ses.strict:
 		outcome.TLS, outcome.Fault = ses.tls, "certificate not verified"
 	default:
@@ -141,9 +139,9 @@ func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy) err
 	return err
 }
 
-// upgrade runs STARTTLS where the policy wants it and TLS is not there yet.
+// upgrade runs STARTTLS where TLS is not there yet.
 func (s *Sender) upgrade(ctx context.Context, ses *session, policy tlsPolicy) error {
-	if ses.tls != "" || policy.level == tlsNever {
+	if ses.tls != "" {
 		return nil
 	}
 	undo := ses.interruptible(ctx)

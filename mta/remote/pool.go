@@ -11,6 +11,9 @@ const (
 	maxUses = 100
 	maxAge  = 5 * time.Minute
 	maxIdle = 500
+
+	idlePerHost = 20 // kept for each destination: as many as the queue opens
+	idleTime    = 5 * time.Second
 )
 
 // pool keeps idle sessions for the next message to the same destination. The key

@@ -29,9 +29,6 @@ type Config struct {
 	STS      *STS           // nil: no MTA-STS
 	Outcomes string         // the file that keeps the outcomes of TLS over a restart; empty: nothing does
 	Timeouts Timeouts
-
-	IdlePerHost int           // connections kept for reuse per destination: 20, as many as the queue opens
-	IdleTime    time.Duration // for how long: 5 s
 }
 
 // Sender delivers to other servers. It is safe for concurrent use, and is the
@@ -59,14 +56,8 @@ func New(cfg Config) *Sender {
 	if cfg.Dial == nil {
 		cfg.Dial = sourceDialer(cfg.SourceV4, cfg.SourceV6)
 	}
-	if cfg.IdlePerHost == 0 {
-		cfg.IdlePerHost = 20
-	}
-	if cfg.IdleTime == 0 {
-		cfg.IdleTime = 5 * time.Second
-	}
 	cfg.Timeouts = cfg.Timeouts.withDefaults()
-	s := &Sender{cfg: cfg, idle: newPool(cfg.IdlePerHost, cfg.IdleTime), outcomes: map[string]TLSOutcome{}}
+	s := &Sender{cfg: cfg, idle: newPool(idlePerHost, idleTime), outcomes: map[string]TLSOutcome{}}
 	s.loadOutcomes()
 	return s
 }

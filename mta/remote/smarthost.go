@@ -8,14 +8,13 @@ import (
 	"facteur/mta"
 )
 
-// TLSMode says how a smarthost is spoken to.
+// TLSMode says how a smarthost is spoken to, in the words of the configuration.
 type TLSMode string
 
 const (
-	TLSStart    TLSMode = "starttls" // STARTTLS with a verified certificate: port 587
-	TLSImplicit TLSMode = "tls"      // TLS from the first octet: port 465 (RFC 8314 3.3)
-	TLSMay      TLSMode = "may"      // STARTTLS when offered, unverified
-	TLSNone     TLSMode = "none"     // in the clear, for a server on this machine
+	TLSStart    TLSMode = "starttls"      // STARTTLS with a verified certificate: port 587
+	TLSImplicit TLSMode = "implicit"      // TLS from the first octet: port 465 (RFC 8314 3.3)
+	TLSMay      TLSMode = "opportunistic" // STARTTLS when offered, unverified
 )
 
 // SmarthostConfig names a server that takes mail for everywhere, or for the
@@ -108,12 +107,8 @@ func (h *Smarthost) connect(ctx context.Context) (*session, error) {
 
 // policy is what the owner's configuration wants of TLS.
 func (h *Smarthost) policy() tlsPolicy {
-	p := tlsPolicy{level: tlsVerify, source: "configuration"}
-	switch h.cfg.TLS {
-	case TLSMay:
-		p = tlsPolicy{level: tlsMay}
-	case TLSNone:
-		p.level = tlsNever
+	if h.cfg.TLS == TLSMay {
+		return tlsPolicy{level: tlsMay}
 	}
-	return p
+	return tlsPolicy{level: tlsVerify, source: "configuration"}
 }

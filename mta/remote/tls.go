@@ -18,7 +18,6 @@ type tlsLevel uint8
 const (
 	tlsMay    tlsLevel = iota // RFC 7435: as good as the peer can, the clear if it can't
 	tlsVerify                 // STARTTLS, and a certificate for the host's name from a known CA
-	tlsNever                  // a smarthost that is configured so
 )
 
 // tlsPolicy is what one server must show.
