@@ -114,7 +114,7 @@ func (a *account) app(id int64) *appPassword {
 
 // checkProof is checkPassword for SCRAM: match is tried on each secret of the account. The login is
 // made later, when the client has seen our signature.
-func (d *Directory) checkProof(_ context.Context, c Client, user string, match func(scramKeys) bool) (scramKeys, func(context.Context) (*Login, error), error) {
+func (d *Directory) checkProof(c Client, user string, match func(scramKeys) bool) (scramKeys, func() (*Login, error), error) {
 	s := d.snap.Load()
 	acct := s.user(user)
 	keys, app, ok := d.fakeKeys, (*appPassword)(nil), false
@@ -128,7 +128,7 @@ func (d *Directory) checkProof(_ context.Context, c Client, user string, match f
 		d.countFailure(c, user, nil)
 		return scramKeys{}, nil, ErrCredentials
 	}
-	return keys, func(context.Context) (*Login, error) { return d.login(c, acct, app) }, nil
+	return keys, func() (*Login, error) { return d.login(c, acct, app) }, nil
 }
 
 // proven finds the secret that a proof was made with.

@@ -36,13 +36,13 @@ type scramExchange struct {
 	clientBare  string // client-first-message-bare
 	serverFirst string
 	nonce       string
-	login       func(ctx context.Context) (*Login, error)
+	login       func() (*Login, error)
 }
 
 // scramMaxMessage bounds what a client may send: a binding is 32 octets, a name 320.
 const scramMaxMessage = 2048
 
-func (x *scramExchange) Next(ctx context.Context, response []byte) ([]byte, *Login, error) {
+func (x *scramExchange) Next(_ context.Context, response []byte) ([]byte, *Login, error) {
 	if len(response) > scramMaxMessage {
 		return nil, nil, fmt.Errorf("%w: SCRAM message too long", ErrMalformed)
 	}
@@ -55,12 +55,12 @@ func (x *scramExchange) Next(ctx context.Context, response []byte) ([]byte, *Log
 	case 1:
 		return x.first(string(response))
 	case 2:
-		return x.final(ctx, string(response))
+		return x.final(string(response))
 	case 3:
 		if len(response) != 0 {
 			return nil, nil, fmt.Errorf("%w: data after the end of SCRAM", ErrMalformed)
 		}
-		login, err := x.login(ctx)
+		login, err := x.login()
 		return nil, login, err
 	}
 	return nil, nil, fmt.Errorf("%w: SCRAM has ended", ErrMalformed)
@@ -111,13 +111,13 @@ func (x *scramExchange) bind(flag string) error {
 }
 
 // final takes client-final-message.
-func (x *scramExchange) final(ctx context.Context, msg string) ([]byte, *Login, error) {
+func (x *scramExchange) final(msg string) ([]byte, *Login, error) {
 	withoutProof, proof, err := x.parseFinal(msg)
 	if err != nil {
 		return nil, nil, err
 	}
 	signed := []byte(x.clientBare + "," + x.serverFirst + "," + withoutProof)
-	keys, login, err := x.d.checkProof(ctx, x.c, x.user, func(k scramKeys) bool { return k.proves(proof, signed) })
+	keys, login, err := x.d.checkProof(x.c, x.user, func(k scramKeys) bool { return k.proves(proof, signed) })
 	if err != nil {
 		return nil, nil, err
 	}

@@ -142,7 +142,7 @@ type job struct {
 	again bool  // an operator has changed the row since it was read
 
 	patience *time.Timer // of a delivery under way: overdue
-	slow     bool        // it has a place of MaxSlow
+	slow     bool        // it has one of the places for slow ones
 }
 
 // fetch reads what a job needs for a try. ok is false when there is nothing to do any

@@ -104,7 +104,7 @@ func (q *Queue) List(ctx context.Context, f Filter) ([]Item, error) {
 	return items, rows.Err()
 }
 
-// Show returns a message's record, also after its end until KeepHistory is over.
+// Show returns a message's record, also after its end until keepHistory is over.
 // ErrNotFound.
 func (q *Queue) Show(ctx context.Context, id mta.ID) (*Record, error) {
 	var num, arrived int64

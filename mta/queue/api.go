@@ -26,8 +26,7 @@ type Transport interface {
 // Route is where mail for a domain goes.
 type Route struct {
 	Transport Transport
-	Key       string    // recipients with equal keys share transactions and a lane: the domain, or the smarthost
-	Schedule  *Schedule // nil: the Config's
+	Key       string // recipients with equal keys share transactions and a lane: the domain, or the smarthost
 }
 
 // Config of a Queue. Hostname, Postmaster and Route have to be set.
@@ -44,12 +43,9 @@ type Config struct {
 	// Limits returns what an account may send a day; nil: DefaultLimits for everyone.
 	Limits func(ctx context.Context, account string) Limits
 
-	MaxActive    int           // deliveries at a time: 200
-	MaxSlow      int           // besides, deliveries that take long: 4 times MaxActive
-	MaxPerLane   int           // to one destination: 20
+	MaxActive    int           // deliveries at a time: 200; besides, slowFactor times as many that take long
 	MaxPause     time.Duration // between deliveries to a destination that wants us slower: 30 s
 	Memory       int64         // octets of messages kept in memory until their first try: 64 MiB
-	KeepHistory  time.Duration // what was delivered or bounced stays to be explained: 30 days
 	StopPatience time.Duration // running deliveries may end when Run is told to: 20 s
 }
 
@@ -140,22 +136,14 @@ func (cfg *Config) setDefaults() {
 		cfg.Now = time.Now
 	}
 	cfg.Schedule = cfg.Schedule.or(defaultSchedule())
-	def := func(v *int, d int) {
-		if *v == 0 {
-			*v = d
-		}
+	if cfg.MaxActive == 0 {
+		cfg.MaxActive = 200
 	}
-	def(&cfg.MaxActive, 200)
-	def(&cfg.MaxSlow, 4*cfg.MaxActive)
-	def(&cfg.MaxPerLane, 20)
 	if cfg.Memory == 0 {
 		cfg.Memory = 64 << 20
 	}
 	if cfg.MaxPause == 0 {
 		cfg.MaxPause = 30 * time.Second
-	}
-	if cfg.KeepHistory == 0 {
-		cfg.KeepHistory = 30 * 24 * time.Hour
 	}
 	if cfg.StopPatience == 0 {
 		cfg.StopPatience = 20 * time.Second

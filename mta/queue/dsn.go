@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,7 +33,7 @@ const (
 
 // compose makes the notification as a message for the queue: from the null
 // reverse-path to the original's reverse-path (RFC 3464 2).
-func (q *Queue) compose(ctx context.Context, r report) (*mta.Message, error) {
+func (q *Queue) compose(ctx context.Context, r report) *mta.Message {
 	r.id, r.hostname, r.postmaster = mta.NewID(), q.cfg.Hostname, q.cfg.Postmaster
 	octets, err := r.bytes()
 	if err != nil {
@@ -54,7 +55,7 @@ func (q *Queue) compose(ctx context.Context, r report) (*mta.Message, error) {
 			m.Prefix = nil
 		}
 	}
-	return m, nil
+	return m
 }
 
 // utf8: the original came over SMTPUTF8, so the sender's side reads RFC 6533's forms.
@@ -62,14 +63,7 @@ func (r *report) utf8() bool { return r.original.Env.UTF8 }
 
 // has reports whether any fate is one of actions.
 func (r *report) has(actions ...Action) bool {
-	for _, f := range r.fates {
-		for _, a := range actions {
-			if f.Action == a {
-				return true
-			}
-		}
-	}
-	return false
+	return slices.ContainsFunc(r.fates, func(f Fate) bool { return slices.Contains(actions, f.Action) })
 }
 
 // bytes writes the notification: header, text for people, fields for programs, the

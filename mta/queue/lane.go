@@ -27,6 +27,7 @@ type lane struct {
 // How a lane adapts.
 const (
 	firstLimit = 4
+	mostLimit  = 20
 	laneWindow = 64          // jobs of one lane in memory
 	downTime   = time.Minute // less than the first retry: one job probes, the others learn from it
 	firstPause = time.Second
@@ -45,7 +46,7 @@ func (l *lane) isDown(now time.Time) bool { return l.down != nil && now.Before(l
 // learn adapts the lane to the results of one try: one more at a time for each
 // round of successes, half as many when the peer answers with 4xx, one when it can't
 // be reached at all.
-func (l *lane) learn(results []mta.Result, most int, maxPause time.Duration, now time.Time) {
+func (l *lane) learn(results []mta.Result, maxPause time.Duration, now time.Time) {
 	if len(results) == 0 {
 		return
 	}
@@ -53,7 +54,7 @@ func (l *lane) learn(results []mta.Result, most int, maxPause time.Duration, now
 	for _, r := range results {
 		switch {
 		case r.Err == nil || r.Err.Permanent():
-			l.limit = min(l.limit+1/l.limit, float64(most))
+			l.limit = min(l.limit+1/l.limit, mostLimit)
 			l.pause, l.notBefore, l.down = 0, time.Time{}, nil
 			return
 		case r.Unreachable:

@@ -47,32 +47,13 @@ func TestLaneLearns(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			l := &lane{limit: firstLimit}
 			for _, results := range tt.tries {
-				l.learn(results, 20, 30*time.Second, now)
+				l.learn(results, 30*time.Second, now)
 			}
 			if int(l.limit) != tt.limit || l.pause != tt.pause || l.isDown(now) != tt.down {
 				t.Errorf("limit %v, pause %v, down %t", l.limit, l.pause, l.isDown(now))
 			}
 		})
 	}
-}
-
-func TestRouteOverridesSchedule(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &peer{answer: failWith(451, [3]int{4, 2, 0}, "later")}
-		cfg := testConfig(t, nil)
-		cfg.Route = func(domain string) Route {
-			return Route{Transport: p, Key: domain, Schedule: &Schedule{First: time.Minute, GiveUp: 10 * time.Minute}}
-		}
-		q := open(t, t.TempDir(), cfg)
-		defer running(t, q)()
-		add(t, q, newMail("", "b@x.test"))
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		calls := p.seen()
-		if n := len(calls); n < 4 || calls[n-1].at.Sub(calls[0].at) < 10*time.Minute || calls[n-1].at.Sub(calls[0].at) > 11*time.Minute {
-			t.Errorf("%d tries, the last after %v", n, calls[n-1].at.Sub(calls[0].at))
-		}
-	})
 }
 
 func TestRoutesOfTodayCountNotThoseOfTheDayBefore(t *testing.T) {

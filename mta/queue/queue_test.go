@@ -302,7 +302,7 @@ func (p *tarpit) count(n int) {
 }
 
 // TestTarpitsDelayAHealthyDestinationForSeconds: 300 destinations that hang are more than MaxActive. Where they
-// are more than MaxSlow too, what is open at a time stays bounded.
+// are more than the places for slow ones too, what is open at a time stays bounded.
 func TestTarpitsDelayAHealthyDestinationForSeconds(t *testing.T) {
 	for _, tt := range []struct {
 		maxActive, most int

@@ -271,9 +271,12 @@ func (q *Queue) tidy(ctx context.Context) {
 	}
 }
 
+// keepHistory is how long what was delivered or bounced stays to be explained.
+const keepHistory = 30 * 24 * time.Hour
+
 // prune deletes history past its time, a little at a time.
 func (q *Queue) prune(now time.Time) error {
-	before := micros(now.Add(-q.cfg.KeepHistory))
+	before := micros(now.Add(-keepHistory))
 	return q.commit.do(func(tx *sqlite.Tx) error {
 		const old = "(SELECT num FROM message WHERE done < ? ORDER BY done LIMIT 500)"
 		if _, err := tx.Exec("DELETE FROM event WHERE message IN "+old, before); err != nil {

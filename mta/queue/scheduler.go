@@ -175,9 +175,12 @@ func (q *Queue) dispatch(now time.Time) {
 }
 
 // slowAfter is how long a delivery takes a place of MaxActive. Most take less than a second. One that takes longer
-// has met a peer that is slow or hangs, for half an hour at the worst (RFC 5321 4.5.3.2), and goes on in a
-// place of MaxSlow, so that hundreds of such peers don't keep the others waiting.
-const slowAfter = 5 * time.Second
+// has met a peer that is slow or hangs, for half an hour at the worst (RFC 5321 4.5.3.2), and goes on
+// in one of slowFactor times as many places, so that hundreds of such peers don't keep the others waiting.
+const (
+	slowAfter  = 5 * time.Second
+	slowFactor = 4
+)
 
 // overdue moves a delivery that takes long to the slow ones, when there is a place, and starts what that makes
 // room for.
@@ -188,7 +191,7 @@ func (q *Queue) overdue(j *job) {
 	if s.jobs[j.num] != j {
 		return // it has just ended
 	}
-	if s.slow >= q.cfg.MaxSlow {
+	if s.slow >= slowFactor*q.cfg.MaxActive {
 		j.patience.Reset(slowAfter)
 		return
 	}

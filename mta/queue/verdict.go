@@ -59,7 +59,7 @@ type verdict struct {
 // judge turns results into fates, decides about another try, and writes the DSN.
 func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdict {
 	now := q.cfg.Now()
-	schedule := q.scheduleOf(j)
+	schedule := q.cfg.Schedule
 	v := &verdict{j: j, now: now, tries: j.attempts + 1, warned: j.warned, spooled: j.lost || j.msg.Body.Path() != ""}
 	expired, late := schedule.expired(j.msg, now), schedule.late(j.msg, now)
 	for _, r := range results {
@@ -82,14 +82,6 @@ func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdic
 	}
 	q.notify(ctx, v, late && !j.warned && ctx.Err() == nil, since(j.msg).Add(schedule.GiveUp))
 	return v
-}
-
-// scheduleOf is the schedule of a job's destination.
-func (q *Queue) scheduleOf(j *job) Schedule {
-	if r := q.route(j.to[0]); r.Schedule != nil {
-		return r.Schedule.or(q.cfg.Schedule)
-	}
-	return q.cfg.Schedule
 }
 
 func fateOf(r mta.Result) Fate {
@@ -150,11 +142,9 @@ func (q *Queue) notify(ctx context.Context, v *verdict, late bool, giveUp time.T
 		v.silent = true // RFC 5321 6.1: never answer the null reverse-path
 		return
 	}
-	m, err := q.compose(ctx, report{original: v.j.msg, lost: v.j.lost, fates: told, now: v.now, giveUp: giveUp})
-	if err == nil {
-		v.notice, err = q.enter(m)
-	}
-	if err != nil {
+	m := q.compose(ctx, report{original: v.j.msg, lost: v.j.lost, fates: told, now: v.now, giveUp: giveUp})
+	var err error
+	if v.notice, err = q.enter(m); err != nil {
 		// The mail has had its fate; that the sender is not told is the lesser evil.
 		q.cfg.Log.Error("DSN not made", "id", v.j.id, "error", err)
 	}
