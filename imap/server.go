@@ -256,13 +256,6 @@ func countDown[K comparable](counts map[K]int, key K) {
 	}
 }
 
-// Stats counts the connections, and those of them that are logged in.
-func (s *Server) Stats() (connections, loggedIn int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.conns), s.inside
-}
-
 // shutdown tells every session to end, and cuts off those that don't in time.
 func (s *Server) shutdown(cut context.CancelFunc) {
 	s.mu.Lock()

@@ -20,10 +20,7 @@ type SyntaxError struct{ Text string }
 func (e *SyntaxError) Error() string { return e.Text }
 
 // TooBigError is a literal over its limit.
-type TooBigError struct {
-	Size    int64
-	NonSync bool // its octets are coming already, asked for or not
-}
+type TooBigError struct{ Size int64 }
 
 func (e *TooBigError) Error() string { return fmt.Sprintf("literal of %d octets is too big", e.Size) }
 
@@ -193,7 +190,7 @@ const maxSkipped = 64 << 20
 
 func (d *Decoder) discard(size int64) error {
 	if size > maxSkipped {
-		return &TooBigError{size, true}
+		return &TooBigError{size}
 	}
 	_, err := d.br.Discard(int(size))
 	return eof(err)

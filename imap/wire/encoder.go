@@ -25,7 +25,7 @@ func AppendString[T text](b []byte, s T, utf8OK bool) []byte {
 		}
 	}
 	if !quotable || !ascii && (!utf8OK || !utf8.ValidString(string(s))) {
-		return AppendLiteral(b, s)
+		return appendLiteral(b, s)
 	}
 	b = append(b, '"')
 	if plain {
@@ -52,8 +52,8 @@ func AppendNString[T text](b []byte, s T, ok, utf8OK bool) []byte {
 	return AppendString(b, s, utf8OK)
 }
 
-// AppendLiteral appends s as a literal.
-func AppendLiteral[T text](b []byte, s T) []byte {
+// appendLiteral appends s as a literal.
+func appendLiteral[T text](b []byte, s T) []byte {
 	b = AppendLiteralHeader(b, int64(len(s)), false)
 	return append(b, s...)
 }

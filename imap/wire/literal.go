@@ -44,7 +44,7 @@ func (d *Decoder) Header() LiteralHeader {
 }
 
 // Refuse records a TooBigError.
-func (d *Decoder) Refuse(h LiteralHeader) { d.fail(&TooBigError{h.Size, h.NonSync}) }
+func (d *Decoder) Refuse(h LiteralHeader) { d.fail(&TooBigError{h.Size}) }
 
 // Literal asks for the octets of a literal and returns them as a stream, which
 // is good until the next call to the Decoder; what was not read of it is skipped. The

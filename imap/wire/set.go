@@ -125,15 +125,6 @@ func (s Ranges) Contains(n uint32) bool {
 	return found || i < len(s) && s[i].First <= n
 }
 
-// Count is how many numbers are in the set.
-func (s Ranges) Count() uint64 {
-	var n uint64
-	for _, r := range s {
-		n += uint64(r.Last-r.First) + 1
-	}
-	return n
-}
-
 // AppendRanges appends a set: "1:3,7". An empty one has no form.
 func AppendRanges(b []byte, s Ranges) []byte {
 	for i, r := range s {
