@@ -17,7 +17,6 @@ type Verifier struct {
 	Resolver  *dns.Resolver
 	Hostname  string // authserv-id of Authentication-Results, and %{r} of SPF
 	Now       func() time.Time
-	Timeout   time.Duration // for all look-ups of a message together: 20 s (RFC 7208 4.6.4)
 	Overrides []Override
 }
 
@@ -48,14 +47,13 @@ type Verdict struct {
 	Field []byte `json:"-"`
 }
 
+// verifyTime is for all look-ups of a message together (RFC 7208 4.6.4).
+const verifyTime = 20 * time.Second
+
 // Verify asks everything at the same time and takes as long as the slowest of SPF, keys and policy. What DNS
 // doesn't answer is a temperror in the Verdict; the error is only ever one of reading the body.
 func (v *Verifier) Verify(ctx context.Context, p Params) (*Verdict, error) {
-	timeout := v.Timeout
-	if timeout == 0 {
-		timeout = 20 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, verifyTime)
 	defer cancel()
 	now := v.now()
 	m := newMail(p.Header)

@@ -112,12 +112,18 @@ func (s *Sender) writeOutcomes() error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync() // or a power cut may leave the new name without its octets
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := writeSynced(f, text); err != nil {
 		return err
 	}
 	return os.Rename(f.Name(), s.cfg.Outcomes)
+}
+
+// writeSynced writes a new file and closes it. It is synced before it is renamed: a power cut could leave the name
+// without the octets otherwise.
+func writeSynced(f *os.File, text []byte) error {
+	_, err := f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
 }

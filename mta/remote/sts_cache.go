@@ -3,7 +3,6 @@ package remote
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -241,11 +240,7 @@ func (t *STS) save(domain string, e *stsEntry) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync() // or a power cut may leave the new name without its octets
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
+	if err := writeSynced(f, b); err != nil {
 		return err
 	}
 	return root.Rename(domain+".tmp", domain+".json")
