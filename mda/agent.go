@@ -16,9 +16,9 @@ type Forwarder interface {
 	Add(ctx context.Context, m *mta.Message) error
 }
 
-// Config of an Agent. All fields but the last two are needed.
+// Config of an Agent. Users, Store and Forward are needed.
 type Config struct {
-	Log     *slog.Logger
+	Log     *slog.Logger // nil: none
 	Users   *auth.Directory
 	Store   *storage.Store
 	Forward Forwarder

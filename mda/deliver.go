@@ -66,7 +66,7 @@ func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel) error {
 		return fmt.Errorf("open account %s: %w", c.account, err)
 	}
 	defer acct.Release()
-	mailboxes, flags, err := a.file(ctx, acct, c.detail, m.Junk)
+	mailbox, err := a.file(ctx, acct, c.detail, m.Junk)
 	if err != nil {
 		return fmt.Errorf("file for %s: %w", c.account, err)
 	}
@@ -76,8 +76,7 @@ func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel) error {
 		Prefix:    prefix,
 		Body:      m.Body,
 		BodySize:  m.Body.Size(),
-		Mailboxes: mailboxes,
-		Flags:     flags,
+		Mailboxes: []string{mailbox},
 		Internal:  m.Arrived,
 		OverQuota: m.Env.MailFrom.IsZero() && !m.Peer.Addr.IsValid(), // a report of our own
 	})

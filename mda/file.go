@@ -7,20 +7,19 @@ import (
 	"facteur/storage"
 )
 
-// file decides where a message goes in an account, and with which flags. It is the one place that does;
-// there is at least one mailbox in the answer.
-func (a *Agent) file(ctx context.Context, acct *storage.Account, detail string, junk bool) ([]string, storage.Flags, error) {
+// file decides into which mailbox of an account a message goes. It is the one place that does.
+func (a *Agent) file(ctx context.Context, acct *storage.Account, detail string, junk bool) (mailbox string, err error) {
 	if !junk && (detail == "" || !a.cfg.DetailFolders) {
-		return []string{"INBOX"}, storage.Flags{}, nil
+		return "INBOX", nil
 	}
 	boxes, err := acct.Mailboxes(ctx)
 	if err != nil {
-		return nil, storage.Flags{}, err
+		return "", err
 	}
 	if junk {
-		return []string{junkMailbox(boxes)}, storage.Flags{}, nil
+		return junkMailbox(boxes), nil
 	}
-	return []string{detailMailbox(boxes, detail)}, storage.Flags{}, nil
+	return detailMailbox(boxes, detail), nil
 }
 
 // junkMailbox is the one with the special use (RFC 6154), or "Junk", which storage makes when it is missing.
