@@ -31,7 +31,7 @@ type event struct {
 	there bool
 	wrote bool // a program that wrote to the file has closed it
 	lost  bool // instead of all else: events were lost
-	ended bool // instead of a name: the folder is not watched any more
+	ended bool // instead of a name: the folder is not watched any more, or has another name now
 }
 
 // newNotifier returns a notifier whose news are read by run.
@@ -78,7 +78,7 @@ func (n *notifier) watch(dir string, what uint32) (int32, error) {
 	if n.closed {
 		return 0, os.ErrClosed
 	}
-	w, err := unix.InotifyAddWatch(n.fd, dir, what|unix.IN_ONLYDIR)
+	w, err := unix.InotifyAddWatch(n.fd, dir, what|unix.IN_MOVE_SELF|unix.IN_ONLYDIR)
 	return int32(w), err
 }
 
@@ -140,7 +140,7 @@ func appendEvents(news []event, p []byte) []event {
 			there: mask&arrives != 0,
 			wrote: mask&unix.IN_CLOSE_WRITE != 0,
 			lost:  mask&unix.IN_Q_OVERFLOW != 0,
-			ended: mask&unix.IN_IGNORED != 0,
+			ended: mask&(unix.IN_IGNORED|unix.IN_MOVE_SELF) != 0,
 		})
 		at = name + length
 	}

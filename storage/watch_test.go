@@ -1,7 +1,10 @@
 package storage
 
 import (
+	"errors"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 )
@@ -37,4 +40,30 @@ func TestWatchOfAFolderThatGotItsNameBack(t *testing.T) {
 			t.Fatal("nobody heard of it")
 		}
 	}
+}
+
+// What another program put into a new cur, in the place of one that it had moved away, nobody heard of.
+func TestWatchOfACurThatOthersMovedAway(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	t.Cleanup(func() { s.Close() })
+	a := testAccount(t, s)
+	deliver(t, a, text(1), "Work")
+	m := box(t, a, "Work")
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{System: Seen}, nil); err != nil {
+		t.Fatal(err)
+	}
+	runStore(t, s)
+	w := a.Watch()
+	defer w.Close()
+	folder := filepath.Join(a.path, ".Work")
+	put(t, filepath.Join(folder, "cur", "first"), text(2))
+	until(t, w, "a file in the old cur", func() bool { return m.Snapshot().Len() == 2 })
+	if err := errors.Join(os.Rename(filepath.Join(folder, "cur"), filepath.Join(folder, "old")), os.Mkdir(filepath.Join(folder, "cur"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(folder, "cur", "second"), text(3))
+	until(t, w, "the new cur", func() bool { return slices.Equal(m.Snapshot().UIDs(), []UID{3}) })
+	put(t, filepath.Join(folder, "cur", "third"), text(4))
+	until(t, w, "a file in the new cur", func() bool { return slices.Equal(m.Snapshot().UIDs(), []UID{3, 4}) })
+	mustAgree(t, a)
 }
