@@ -14,9 +14,12 @@ import (
 // Store changes flags. UIDs that are gone are passed over. With unchangedSince
 // not nil, messages with a higher ModSeq are left alone and listed.
 func (m *Mailbox) Store(ctx context.Context, uids []UID, op FlagOp, flags Flags, unchangedSince *ModSeq) (StoreResult, error) {
+	var res StoreResult
+	if err := m.a.refreshTree(ctx); err != nil {
+		return res, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var res StoreResult
 	if err := m.ready(ctx); err != nil {
 		return res, err
 	}
@@ -160,6 +163,9 @@ func sortedUIDs(uids []UID) []UID {
 // Expunge removes those of uids that have \Deleted; all that have it, with nil uids. It
 // returns what was removed, ascending. It works on a full disk.
 func (m *Mailbox) Expunge(ctx context.Context, uids []UID) ([]UID, error) {
+	if err := m.a.refreshTree(ctx); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.ready(ctx); err != nil {

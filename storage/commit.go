@@ -35,6 +35,9 @@ func (b *batch) uids() []UID {
 // caller commits at once. Waiting for the lock instead would wake everybody in turn, those who are done
 // too, before the next sync could begin.
 func (m *Mailbox) commit(ctx context.Context, b *batch) error {
+	if err := m.a.refreshTree(ctx); err != nil {
+		return err
+	}
 	b.turn = make(chan bool, 1)
 	m.queueMu.Lock()
 	m.queue = append(m.queue, b)

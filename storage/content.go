@@ -57,6 +57,9 @@ func (m *Mailbox) Open(uid UID) (Content, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("open UID %d of mailbox %q: %w", uid, m.Name(), err)
 		}
+		if err := m.a.refreshTree(context.Background()); err != nil {
+			return nil, err
+		}
 		m.mu.Lock()
 		err = m.ready(context.Background())
 		if err == nil && attempt > 0 {

@@ -48,8 +48,8 @@ type Mailbox struct {
 	// the next look, for which the folder's times are not noted.
 	unfinished bool
 
-	flushed *Snapshot   // what the index has; guarded by Account.flushMu
-	dir     fs.FileInfo // of the folder when the tree was last looked through; guarded by Account.treeMu
+	flushed *Snapshot                   // what the index has; guarded by Account.flushMu
+	dir     atomic.Pointer[fs.FileInfo] // of the folder when it was last seen to be the mailbox's (livesIn)
 }
 
 // place is where a mailbox is now.

@@ -84,6 +84,9 @@ func (l *look) run(ctx context.Context) error {
 	if err := l.list(); err != nil {
 		return err
 	}
+	if err := m.stillHere(); err != nil { // after the listing: what is done from here on is done by names that only our folder has
+		return err
+	}
 	m.unfinished = false
 	before := m.snap.Load()
 	if !before.looked {

@@ -40,6 +40,10 @@ func (m *Mailbox) Replace(ctx context.Context, uid UID, to *Mailbox, msg New) (U
 		return 0, err
 	}
 	defer giveBack()
+	if err := m.a.refreshTree(ctx); err != nil {
+		b.abandon()
+		return 0, err
+	}
 	defer lockBoth(m, to)()
 	if err = readyBoth(ctx, m, to); err == nil {
 		if _, ok := m.snap.Load().Find(uid); !ok {
@@ -92,6 +96,9 @@ type transit struct {
 }
 
 func (m *Mailbox) transfer(ctx context.Context, uids []UID, to *Mailbox, move bool) ([]UIDPair, error) {
+	if err := m.a.refreshTree(ctx); err != nil {
+		return nil, err
+	}
 	defer m.a.flushIfMany(ctx) // runs after the locks are given back
 	defer lockBoth(m, to)()
 	if err := readyBoth(ctx, m, to); err != nil {

@@ -144,16 +144,33 @@ func (a *Account) isFolder(folder string, root fs.FileInfo) (name string, dir fs
 	return name, dir, err
 }
 
-// livesIn reports whether the folder of m's name is m's, and not another that another program has put there since. treeMu is held.
+// livesIn reports whether the folder of m's name is m's, and not another that another program has put there since.
 func (m *Mailbox) livesIn(dir fs.FileInfo) bool {
-	if m.dir != nil && !sameFile(m.dir, dir) {
+	if was := m.dir.Load(); was != nil && !sameFile(*was, dir) {
 		info, err := maildir.ReadInfo(m.a.fs, maildir.Join(m.place.Load().folder, maildir.InfoFile))
 		if err == nil && !m.is(info) || errors.Is(err, fs.ErrNotExist) {
 			return false
 		}
 	}
-	m.dir = dir
+	m.dir.Store(&dir)
 	return true
+}
+
+// errMoved: another program has renamed the mailbox's folder and put another mailbox's in its place.
+var errMoved = errors.New("another program has just renamed its folder, try again")
+
+// stillHere makes sure that the folder of m's name, which is being looked through, is m's: all that is in another mailbox's would be
+// taken for foreign and get new UIDs. The list of mailboxes follows by refreshTree, which has to wait for the lock that is held here.
+func (m *Mailbox) stillHere() error {
+	folder := m.place.Load().folder
+	if folder == "" {
+		return nil
+	}
+	dir, err := m.a.fs.Lstat(folder)
+	if err == nil && !m.livesIn(dir) {
+		err = errMoved
+	}
+	return err
 }
 
 // is reports whether a text file is that of m.
@@ -211,7 +228,9 @@ func (a *Account) addFolder(name, folder string) error {
 	m := &Mailbox{a: a, validity: info.UIDValidity, id: info.ID, info: info}
 	m.place.Store(&place{name, folder})
 	m.listed.Store(&listing{info.Use, info.Subscribed})
-	m.dir, _ = a.fs.Lstat(folder) // else livesIn notes the next one that it sees
+	if dir, err := a.fs.Lstat(folder); err == nil { // else livesIn notes the next one that it sees
+		m.dir.Store(&dir)
+	}
 	a.mailboxes[name] = m
 	a.generation.Add(1)
 	return nil

@@ -92,7 +92,9 @@ func (a *Account) makeFolder(ctx context.Context, name, use string, subscribed b
 	m := &Mailbox{a: a, validity: validity, id: info.ID, info: info, started: true}
 	m.place.Store(&place{name, folder})
 	m.listed.Store(&listing{use, subscribed})
-	m.dir, _ = a.fs.Lstat(folder)
+	if dir, err := a.fs.Lstat(folder); err == nil {
+		m.dir.Store(&dir)
+	}
 	a.mailboxes[name] = m
 	return nil
 }

@@ -62,12 +62,14 @@ func (w *watcher) watch(ctx context.Context, a *Account) {
 	if w.notify == nil || ctx.Err() != nil {
 		return
 	}
-	w.add(a.path, a, nil)
+	if w.add(a.path, a, nil) { // what happened before the watch began
+		w.refreshTree(ctx, a)
+	}
 	for _, m := range a.allMailboxes() {
 		folder := filepath.Join(a.path, m.place.Load().folder)
 		fresh := w.add(filepath.Join(folder, string(maildir.New)), a, m)
 		fresh = w.add(filepath.Join(folder, string(maildir.Cur)), a, m) || fresh
-		if fresh { // what happened before the watch began
+		if fresh {
 			w.refresh(ctx, m, false)
 		}
 	}
@@ -189,12 +191,16 @@ func (m *Mailbox) agrees(sub maildir.Sub, name string, there bool) bool {
 func (w *watcher) lookTree(ctx context.Context, a *Account, dir string, names map[string]bool) {
 	for name := range names {
 		if strings.HasPrefix(name, ".") {
-			if err := a.refreshTree(ctx); err != nil {
-				w.s.cfg.Log.Warn("list folders", "account", a.name, "error", err)
-			}
+			w.refreshTree(ctx, a)
 			w.watch(ctx, a)
 			return
 		}
+	}
+}
+
+func (w *watcher) refreshTree(ctx context.Context, a *Account) {
+	if err := a.refreshTree(ctx); err != nil && ctx.Err() == nil {
+		w.s.cfg.Log.Warn("list folders", "account", a.name, "error", err)
 	}
 }
 
