@@ -207,6 +207,11 @@ func (m *Mailbox) recompute(uid UID) (detailRow, op, error) {
 	return detailRow{uid, put.refs.guess(put.email), put.saved, string(put.summary)}, put, nil
 }
 
+// vanishedQuery is one statement, since tidy may forget old rows meanwhile: they would be missing in an answer that is complete by an
+// earlier bound.
+const vanishedQuery = `SELECT since, first, last FROM mailbox LEFT JOIN gone ON gone.validity=mailbox.validity AND modseq>?
+	WHERE mailbox.validity=?`
+
 // Vanished lists the UIDs expunged after since, ascending (RFC 7162 3.2). complete is
 // false when the index doesn't reach back that far: then every UID below UIDNext that
 // is not in the mailbox has to be taken for expunged.
@@ -215,17 +220,14 @@ func (m *Mailbox) Vanished(ctx context.Context, since ModSeq) (uids []UID, compl
 		return nil, false, err
 	}
 	from := int64(-1)
-	err = m.a.query(ctx, func(rows *sql.Rows) error { return rows.Scan(&from) }, "SELECT since FROM mailbox WHERE validity=?", int64(m.validity))
-	if err == nil {
-		err = m.a.query(ctx, func(rows *sql.Rows) error {
-			var first, last int64
-			err := rows.Scan(&first, &last)
-			for uid := first; uid <= last; uid++ {
-				uids = append(uids, UID(uid))
-			}
-			return err
-		}, "SELECT first, last FROM gone WHERE validity=? AND modseq>?", int64(m.validity), int64(min(since, 1<<62)))
-	}
+	err = m.a.query(ctx, func(rows *sql.Rows) error {
+		var first, last sql.NullInt64 // NULL: nothing has vanished
+		err := rows.Scan(&from, &first, &last)
+		for uid := first.Int64; first.Valid && uid <= last.Int64; uid++ {
+			uids = append(uids, UID(uid))
+		}
+		return err
+	}, vanishedQuery, int64(min(since, 1<<62)), int64(m.validity))
 	if err != nil {
 		return nil, false, fmt.Errorf("read what vanished from %q: %w", m.Name(), err)
 	}
