@@ -43,7 +43,7 @@ func (s Site) Records(domain string, keys []Key) []Record {
 	text("_smtp._tls."+domain, "where others report trouble with our TLS", "v=TLSRPTv1; rua=mailto:postmaster@%s", domain)
 	if s.Policy != "" {
 		add("mta-sts."+domain, "CNAME", "others fetch our TLS policy there", "%s", host)
-		text("_mta-sts."+domain, "others send us mail over verified TLS only", "v=STSv1; id=%s", s.policyID())
+		text("_mta-sts."+domain, "which version of that policy is there; others fetch it anew when this changes", "v=STSv1; id=%s", s.policyID())
 	}
 	if s.Web {
 		add("autoconfig."+domain, "CNAME", "Thunderbird and others find their settings there", "%s", host)

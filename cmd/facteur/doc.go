@@ -10,8 +10,8 @@
 //
 // Exit codes: 0 done; 1 it failed; 2 wrong usage or configuration; 3 there is no such
 // thing; 4 it exists already; 5 the data folder is in use, or a running server
-// is needed; 6 problems were found (verify, config check, domain check, mx); 7 the
-// message would be or was refused (check, send, migrate).
+// is needed; 6 problems were found (verify, mailbox verify, config check, domain check, mx);
+// 7 the message would be or was refused (check, send, migrate).
 //
 // Two verbs use other people's code on purpose, for a second opinion: "mx --connect" talks to servers with
 // go-smtp, and "domain check" has go-msgauth read what is published.
