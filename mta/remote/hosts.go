@@ -172,13 +172,25 @@ func interleave(six, four []netip.Addr) []netip.Addr {
 func parseLiteral(s string) (netip.Addr, error) {
 	s = strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")
 	if len(s) > 5 && strings.EqualFold(s[:5], "IPv6:") {
-		return netip.ParseAddr(s[5:])
+		addr, err := netip.ParseAddr(s[5:])
+		return addr.Unmap(), err
 	}
 	addr, err := netip.ParseAddr(s)
 	if err == nil && !addr.Is4() {
 		err = fmt.Errorf("IPv6 literal %q lacks its tag", s)
 	}
 	return addr, err
+}
+
+// certName is a server's name as its certificate has it: of an address literal the address. The handshake names that
+// to nobody (RFC 6066 3 allows no address there), which crypto/tls sees to.
+func certName(host string) string {
+	if strings.HasPrefix(host, "[") {
+		if addr, err := parseLiteral(host); err == nil {
+			return addr.String()
+		}
+	}
+	return host
 }
 
 // hostOf makes a host of a configured name or address.

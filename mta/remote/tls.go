@@ -81,12 +81,13 @@ func (s *Sender) stsPolicy(ctx context.Context, domain string) (STSPolicy, bool)
 // clientConfig is the TLS configuration for a session under a policy. The chain is checked by
 // ourselves in every case, so that opportunistic TLS too can tell what it got.
 func (s *Sender) clientConfig(ses *session, policy tlsPolicy) *tls.Config {
+	name := certName(ses.host)
 	return &tls.Config{
-		ServerName:         ses.host,
+		ServerName:         name,
 		MinVersion:         tls.VersionTLS12,
 		InsecureSkipVerify: true, // VerifyConnection does it
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			err := VerifyChain(cs, ses.host, s.cfg.Roots, s.cfg.Now())
+			err := VerifyChain(cs, name, s.cfg.Roots, s.cfg.Now())
 			ses.strict = err == nil
 			if policy.level == tlsVerify {
 				return err
