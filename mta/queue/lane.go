@@ -72,9 +72,10 @@ func (l *lane) learn(results []mta.Result, maxPause time.Duration, now time.Time
 	}
 }
 
-// slowDown: the peer speaks of its load or of our rate, not of a mailbox.
+// slowDown: the peer speaks of its load or of our rate, not of a mailbox, nor of TLS that a policy demands (x.7.5), which
+// the next message may do without.
 func slowDown(r *mta.Reply) bool {
-	return r.Code == 421 || r.Enhanced[1] == 7 || r.Enhanced == [3]int{4, 3, 2} || r.Enhanced == [3]int{4, 4, 5}
+	return r.Code == 421 || r.Enhanced[1] == 7 && r.Enhanced[2] != 5 || r.Enhanced == [3]int{4, 3, 2} || r.Enhanced == [3]int{4, 4, 5}
 }
 
 // dull reports whether forgetting the lane would change nothing.

@@ -22,6 +22,7 @@ func TestLaneLearns(t *testing.T) {
 	refused := mta.Result{RemoteMTA: "mx", Err: mta.NewReply(550, [3]int{5, 1, 1}, "no")}
 	full := mta.Result{RemoteMTA: "mx", Err: mta.NewReply(452, [3]int{4, 2, 2}, "full")}
 	busy := mta.Result{RemoteMTA: "mx", Err: mta.NewReply(421, [3]int{4, 3, 2}, "busy")}
+	policy := mta.Result{Err: mta.NewReply(451, [3]int{4, 7, 5}, "no TLS as the domain's policy demands")}
 	dead := mta.Result{Unreachable: true, Err: mta.NewReply(451, [3]int{4, 4, 1}, "dead")}
 	now := time.Now()
 	for _, tt := range []struct {
@@ -39,6 +40,7 @@ func TestLaneLearns(t *testing.T) {
 		{"one success among failures is success", [][]mta.Result{{full, ok, full}}, 4, 0, false},
 		{"421 halves and pauses", [][]mta.Result{{busy}}, 2, time.Second, false},
 		{"longer each time", slices.Repeat([][]mta.Result{{busy}}, 4), 1, 8 * time.Second, false},
+		{"a policy is no wish for less", [][]mta.Result{{policy}}, 2, 0, false}, // TLS-Required: No may get through
 		{"but not for ever", slices.Repeat([][]mta.Result{{busy}}, 40), 1, 30 * time.Second, false},
 		{"success ends the pause", [][]mta.Result{{busy}, {ok}}, 2, 0, false},
 		{"unreachable", [][]mta.Result{{dead}}, 1, 0, true},

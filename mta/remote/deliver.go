@@ -74,7 +74,7 @@ func (s *Sender) deliverDomain(ctx context.Context, d *delivery, domain string) 
 		failed.why = ctx.Err()
 	}
 	reply := failed.reply(domain, len(hosts))
-	if reached {
+	if reached || failed.policy {
 		d.give(reply)
 	} else {
 		d.giveUp(reply)
@@ -86,6 +86,7 @@ type failures struct {
 	requireTLS bool  // the message demands REQUIRETLS
 	why        error // the failure that says most about the domain
 	missing    int   // servers whose name has no address
+	policy     bool  // one may take mail of which less TLS is demanded (TLS-Required: No, RFC 8689 5)
 }
 
 // add notes one server's failure. What a server did says more than that another has no address; and with a better
@@ -95,6 +96,7 @@ func (f *failures) add(err error) {
 	if noAddress {
 		f.missing++
 	}
+	f.policy = f.policy || errors.Is(err, errTLS)
 	if f.why == nil || !noAddress && !self {
 		f.why = err
 	}

@@ -15,6 +15,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"facteur/mta"
+	"facteur/mta/dns"
 )
 
 func TestSTSPolicyFiles(t *testing.T) {
@@ -292,5 +295,19 @@ func TestTLSPolicies(t *testing.T) {
 		if p.level != tt.want || (p.err != nil) != tt.refused {
 			t.Errorf("%s: %+v", tt.name, p)
 		}
+	}
+}
+
+// TestPolicyHoldsBackItsOwnMailOnly: that a policy keeps a message from the domain's servers does not make them unreachable
+// for the next, which may say TLS-Required: No.
+func TestPolicyHoldsBackItsOwnMailOnly(t *testing.T) {
+	c, sts := newSTSCase(t, "")
+	c.zone.mx = map[string][]dns.MX{"x.test": {{Preference: 10, Host: "mx.other.test"}}}
+	s := New(Config{Resolver: c.zone, STS: sts, Now: func() time.Time { return c.now }})
+	defer s.Close()
+	m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("\r\n"))}
+	r := s.Deliver(t.Context(), m, []mta.Recipient{{Address: parse(t, "b@x.test")}})[0]
+	if got := resultText(r); !strings.HasPrefix(got, "451 4.7.5 No server") {
+		t.Errorf("got %q", got)
 	}
 }
