@@ -152,7 +152,7 @@ func (q *Queue) Show(ctx context.Context, id mta.ID) (*Record, error) {
 // down. It returns how many there are; held ones stay held.
 func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 	now := q.cfg.Now()
-	n, err := q.change(f, "retry", func(tx *sqlite.Tx, t target) error { return setNext(t.job, micros(now))(tx) })
+	targets, err := q.change(f, "retry", func(tx *sqlite.Tx, t *target) error { return setNext(t.job, micros(now))(tx) })
 	q.mu.Lock()
 	for _, l := range q.sched.lanes {
 		if f.Dest == "" || l.key == f.Dest {
@@ -161,56 +161,55 @@ func (q *Queue) Retry(ctx context.Context, f Filter) (int, error) {
 	}
 	q.rewind(now)
 	q.mu.Unlock()
-	return n, err
+	return len(targets), err
 }
 
 // Hold keeps the chosen jobs from being tried until Release. A try that is under way
 // runs to its end.
 func (q *Queue) Hold(ctx context.Context, f Filter) (int, error) {
-	return q.change(f, "held", func(tx *sqlite.Tx, t target) error {
+	targets, err := q.change(f, "held", func(tx *sqlite.Tx, t *target) error {
 		_, err := tx.Exec("UPDATE job SET held = 1 WHERE num = ?", t.job)
 		return err
 	})
+	return len(targets), err
 }
 
 // Release undoes Hold; what is released is due now.
 func (q *Queue) Release(ctx context.Context, f Filter) (int, error) {
 	now := q.cfg.Now()
-	n, err := q.change(f, "released", func(tx *sqlite.Tx, t target) error {
+	targets, err := q.change(f, "released", func(tx *sqlite.Tx, t *target) error {
 		_, err := tx.Exec("UPDATE job SET held = 0, next = ? WHERE num = ? AND held = 1", micros(now), t.job)
 		return err
 	})
 	q.mu.Lock()
 	q.rewind(now)
 	q.mu.Unlock()
-	return n, err
+	return len(targets), err
 }
 
 // Drop removes the chosen jobs without telling anybody. A try that is under way may
 // still deliver.
 func (q *Queue) Drop(ctx context.Context, f Filter) (int, error) {
 	now := micros(q.cfg.Now())
-	var ended []mta.ID
-	n, err := q.change(f, "dropped", func(tx *sqlite.Tx, t target) error {
+	targets, err := q.change(f, "dropped", func(tx *sqlite.Tx, t *target) (err error) {
 		if _, err := tx.Exec("DELETE FROM job WHERE num = ?", t.job); err != nil {
 			return err
 		}
-		last, err := endMessage(tx, t.message, now)
-		if last {
-			ended = append(ended, t.id)
-		}
+		t.last, err = endMessage(tx, t.message, now)
 		return err
 	})
 	if err != nil {
-		return n, err
+		return 0, err
 	}
-	for _, id := range ended {
-		q.spool.discard(id)
+	for _, t := range targets {
+		if t.last {
+			q.spool.discard(t.id)
+		}
 	}
 	if err := q.spool.clean(); err != nil {
 		q.cfg.Log.Warn("spool files of dropped messages not removed", "error", err)
 	}
-	return n, nil
+	return len(targets), nil
 }
 
 // rewind makes Run read again what is due from now on. Callers hold q.mu.
@@ -228,12 +227,13 @@ type target struct {
 	job, message int64
 	id           mta.ID
 	dest         string
+	last         bool // its message has no other job any more
 }
 
-// change applies one change to each chosen job and records it.
-func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, t target) error) (int, error) {
-	var targets []target
-	err := q.commit.do(func(tx *sqlite.Tx) error {
+// change applies one change to each chosen job and records it. It returns the jobs as the run of the transaction that
+// was committed found them: an earlier run may have been rolled back.
+func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, t *target) error) (targets []target, err error) {
+	err = q.commit.do(func(tx *sqlite.Tx) error {
 		targets = targets[:0]
 		rows, err := tx.Query("SELECT j.num, j.message, m.id, j.dest"+chosen, f.args()...)
 		if err != nil {
@@ -251,7 +251,8 @@ func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, t target)
 			return err
 		}
 		at := micros(q.cfg.Now())
-		for _, t := range targets {
+		for i := range targets {
+			t := &targets[i]
 			if err := apply(tx, t); err != nil {
 				return err
 			}
@@ -262,7 +263,7 @@ func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, t target)
 		return nil
 	})
 	if err != nil {
-		return 0, fmt.Errorf("queue: %w", err)
+		return nil, fmt.Errorf("queue: %w", err)
 	}
 	// What waits in memory must be read again: try then sees what has become of it. What is under way is read again
 	// when it has ended.
@@ -276,7 +277,7 @@ func (q *Queue) change(f Filter, did string, apply func(tx *sqlite.Tx, t target)
 			q.forget(l, t.job)
 		}
 	}
-	return len(targets), nil
+	return targets, nil
 }
 
 // forget drops the message that a waiting job holds in memory.
