@@ -59,7 +59,9 @@ func TestServerName(t *testing.T) {
 func TestLiteralOfOurOwn(t *testing.T) {
 	for _, to := range []string{"b@[192.0.2.9]", "b@[IPv6:::ffff:192.0.2.9]", "b@[IPv6:2001:DB8:0::9]"} {
 		s := New(Config{Resolver: &zone{}, Hello: "home.test", SelfAddrs: addrs([]string{"192.0.2.9", "2001:db8::9"}),
-			Dial: func(_ context.Context, _, address string) (net.Conn, error) { return nil, fmt.Errorf("dialled %s", address) }})
+			Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+				return nil, fmt.Errorf("dialled %s", address)
+			}})
 		m := &mta.Message{ID: "test", Body: mta.BodyBytes([]byte("\r\n"))}
 		if got := resultText(s.Deliver(t.Context(), m, []mta.Recipient{{Address: parse(t, to)}})[0]); !strings.HasPrefix(got, "554 5.4.6 ") {
 			t.Errorf("%s: %s", to, got)
