@@ -96,3 +96,61 @@ func TestClockAYearAhead(t *testing.T) {
 		}
 	})
 }
+
+// TestClockSetBackBeforeTheFirstTry: a message that came in while the clock was a year ahead, and was not tried before it was
+// put right, is tried then. One that its sender wants held waits.
+func TestClockSetBackBeforeTheFirstTry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wrong atomic.Int64
+		wrong.Store(int64(365 * 24 * time.Hour))
+		dir := t.TempDir()
+		p := &peer{}
+		cfg := testConfig(t, map[string]Transport{"*": p})
+		cfg.Now = wrongBy(&wrong)
+		q := open(t, dir, cfg)
+		m := newMail("a@home.test", "b@x.test")
+		held := newMail("a@home.test", "c@y.test")
+		held.Env.HoldUntil = time.Now().Add(365*24*time.Hour + time.Hour)
+		m.Arrived, held.Arrived = cfg.Now(), cfg.Now()
+		add(t, q, held)
+		add(t, q, m)
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+		wrong.Store(0)
+		q = open(t, dir, cfg)
+		defer running(t, q)()
+		synctest.Wait()
+		if calls := p.seen(); len(calls) != 1 || calls[0].id != m.ID {
+			t.Errorf("tried: %+v", calls)
+		}
+	})
+}
+
+// TestClockSetBackAndTheAgeOfAMessage: what came in while the clock was a year ahead is given up five days after it came, and
+// not a year later.
+func TestClockSetBackAndTheAgeOfAMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wrong atomic.Int64
+		wrong.Store(int64(365 * 24 * time.Hour))
+		var up atomic.Bool
+		home := &peer{}
+		cfg := testConfig(t, map[string]Transport{"*": downUntil(&up), "home.test": home})
+		cfg.Now = wrongBy(&wrong)
+		q := open(t, t.TempDir(), cfg)
+		defer running(t, q)()
+		m := newMail("a@home.test", "b@x.test")
+		m.Arrived = cfg.Now()
+		add(t, q, m)
+		synctest.Wait()
+		wrong.Store(0)
+		time.Sleep(6 * 24 * time.Hour)
+		synctest.Wait()
+		if n := len(home.seen()); n != 2 { // of the delay, and of the end
+			t.Errorf("%d notices", n)
+		}
+		if left := jobs(t, q); len(left) != 0 {
+			t.Errorf("left: %+v", left)
+		}
+	})
+}

@@ -84,12 +84,13 @@ func (q *Queue) look(ctx context.Context) time.Duration {
 // clockSlack is how far a clock may go back unnoticed.
 const clockSlack = time.Minute
 
-// watchClock takes care of a clock that was set back, also while nothing ran: what was to be tried again soon
-// would else wait until the wrong time comes, and what is behind the cursor would not be read. Times that a
-// sender asked for (RFC 4865) stay.
+// watchClock takes care of a clock that was set back, also while nothing ran: what was to be tried soon would else wait
+// until the wrong time comes, what came in would be as young as that for its time to be over, and what is behind the
+// cursor would not be read. Times that a sender asked for (RFC 4865) stay.
 func (q *Queue) watchClock(ctx context.Context, now time.Time) error {
 	if q.sched.looked == 0 {
-		if err := q.db.QueryRow(ctx, "SELECT coalesce((SELECT at FROM event ORDER BY num DESC LIMIT 1), 0)").Scan(&q.sched.looked); err != nil {
+		if err := q.db.QueryRow(ctx, `SELECT max(coalesce((SELECT at FROM event ORDER BY num DESC LIMIT 1), 0),
+			coalesce((SELECT arrived FROM message ORDER BY num DESC LIMIT 1), 0))`).Scan(&q.sched.looked); err != nil {
 			return err
 		}
 	}
@@ -97,7 +98,11 @@ func (q *Queue) watchClock(ctx context.Context, now time.Time) error {
 	if back > clockSlack.Microseconds() {
 		q.cfg.Log.Warn("the clock has been set back", "by", time.Duration(back)*time.Microsecond)
 		err := q.commit.do(func(tx *sqlite.Tx) error {
-			_, err := tx.Exec("UPDATE job SET next = max(?, next - ?) WHERE attempts > 0 AND next > ?", micros(now), back, micros(now))
+			if _, err := tx.Exec("UPDATE message SET arrived = min(?1, arrived - ?2) WHERE done IS NULL AND arrived > ?1", micros(now), back); err != nil {
+				return err
+			}
+			_, err := tx.Exec(`UPDATE job SET next = max(?1, next - ?2) WHERE next > ?1 AND (attempts > 0 OR
+				NOT EXISTS (SELECT 1 FROM message WHERE num = job.message AND json_extract(meta, '$.hold') > ?1))`, micros(now), back)
 			return err
 		})
 		if err != nil {
