@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"facteur/storage/message"
 )
@@ -22,9 +24,37 @@ const maxMIMEDepth = 100
 //
 // It breaks DKIM signatures over the body, which RFC 6376 5.3 accepts for this
 // case. What may not be changed is refused: a header in 8 bits, and parts that are
-// signed (RFC 1847 2.1).
+// signed. Those must not have been sent in 8 bits, and who carries them must not re-encode
+// them (RFC 1847 2.1); its sender can send it again, while a recipient could only take the
+// broken signature for a forged message.
 func to7Bit(msg []byte) ([]byte, error) {
-	return partTo7Bit(msg, 0)
+	return messageTo7Bit(msg, 0)
+}
+
+// messageTo7Bit makes a message a MIME one first: readers need not decode others (RFC 2045 4).
+func messageTo7Bit(msg []byte, depth int) ([]byte, error) {
+	if plain(msg) {
+		return msg, nil
+	}
+	header, body := splitHeader(msg)
+	return partTo7Bit(slices.Concat(withMIME(header, body), body), depth)
+}
+
+// withMIME adds what a header lacks to be that of a MIME message. A body of 8 bits without a type is text, in a
+// charset that nobody has told (RFC 1428 3); what reads as UTF-8 is that.
+func withMIME(header, body []byte) []byte {
+	var fields string
+	if _, ok := message.Value(header, "MIME-Version"); !ok {
+		fields = "MIME-Version: 1.0\r\n"
+	}
+	if _, ok := message.Value(header, "Content-Type"); !ok {
+		charset := "unknown-8bit"
+		if utf8.Valid(body) {
+			charset = "utf-8"
+		}
+		fields += "Content-Type: text/plain; charset=" + charset + "\r\n"
+	}
+	return addFields(header, fields)
 }
 
 func partTo7Bit(part []byte, depth int) ([]byte, error) {
@@ -47,7 +77,7 @@ func partTo7Bit(part []byte, depth int) ([]byte, error) {
 	case strings.HasPrefix(kind, "multipart/") && boundary != "":
 		out, err = multipartTo7Bit(body, boundary, depth)
 	case kind == "message/rfc822" || kind == "message/global":
-		out, err = partTo7Bit(body, depth+1)
+		out, err = messageTo7Bit(body, depth+1)
 	case encoded == "quoted-printable" || encoded == "base64":
 		err = fmt.Errorf("%w: a part says it is encoded and holds 8-bit octets", errNotEncodable)
 	case strings.HasPrefix(kind, "text/"):
@@ -161,8 +191,7 @@ func headerValue(header []byte, name string) string {
 	return value
 }
 
-// setEncoding returns header with its Content-Transfer-Encoding replaced. A part
-// without a blank line has no body to encode, and gets none.
+// setEncoding returns header with its Content-Transfer-Encoding replaced.
 func setEncoding(header []byte, encoding string) []byte {
 	var out []byte
 	n := 0
@@ -171,10 +200,17 @@ func setEncoding(header []byte, encoding string) []byte {
 			out = append(out, f.Raw...)
 		}
 	}
-	if n < len(header) {
-		out = append(out, "Content-Transfer-Encoding: "+encoding+"\r\n"...)
+	return addFields(append(out, header[n:]...), "Content-Transfer-Encoding: "+encoding+"\r\n")
+}
+
+// addFields puts fields before the blank line of a header. One without a blank line has no body that
+// they could be about, and gets none.
+func addFields(header []byte, fields string) []byte {
+	const blank = "\r\n"
+	if string(header) != blank && !bytes.HasSuffix(header, []byte(blank+blank)) {
+		return header
 	}
-	return append(out, header[n:]...)
+	return slices.Concat(header[:len(header)-len(blank)], []byte(fields+blank))
 }
 
 // quotedPrintable encodes text (RFC 2045 6.7), keeping its line ends.

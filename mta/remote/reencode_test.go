@@ -7,19 +7,27 @@ import (
 )
 
 func TestTo7Bit(t *testing.T) {
+	const (
+		mime = "MIME-Version: 1.0\n"
+		text = "Content-Type: text/plain; charset=utf-8\n"
+		qp   = "Content-Transfer-Encoding: quoted-printable\n"
+	)
 	crlf := func(s string) string { return strings.ReplaceAll(s, "\n", "\r\n") }
 	for _, tt := range []struct{ name, in, want string }{
 		{"ascii stays", "A: b\n\nc=\n", "A: b\n\nc=\n"},
-		{"text", "Subject: x\n\nä=b\nend \n", "Subject: x\nContent-Transfer-Encoding: quoted-printable\n\n=C3=A4=3Db\nend=20\n"},
-		{"long lines are broken", "A: b\n\n" + strings.Repeat("x", 80) + "ä\n",
-			"A: b\nContent-Transfer-Encoding: quoted-printable\n\n" + strings.Repeat("x", 75) + "=\nxxxxx=C3=A4\n"},
-		{"binary part", "Content-Type: image/png\nContent-Transfer-Encoding: 8bit\n\n\xff\xfe",
-			"Content-Type: image/png\nContent-Transfer-Encoding: base64\n\n//4=\n"},
+		{"text", mime + text + "\nä=b\nend \n", mime + text + qp + "\n=C3=A4=3Db\nend=20\n"},
+		{"no MIME", "Subject: x\n\nä\n", "Subject: x\n" + mime + text + qp + "\n=C3=A4\n"},
+		{"no MIME, and no UTF-8", "Subject: x\n\n\xe4\n", "Subject: x\n" + mime + "Content-Type: text/plain; charset=unknown-8bit\n" + qp + "\n=E4\n"},
+		{"a type without MIME", text + "\nä\n", text + mime + qp + "\n=C3=A4\n"},
+		{"long lines are broken", mime + text + "\n" + strings.Repeat("x", 80) + "ä\n",
+			mime + text + qp + "\n" + strings.Repeat("x", 75) + "=\nxxxxx=C3=A4\n"},
+		{"binary part", mime + "Content-Type: image/png\nContent-Transfer-Encoding: 8bit\n\n\xff\xfe",
+			mime + "Content-Type: image/png\nContent-Transfer-Encoding: base64\n\n//4=\n"},
 		{"only the part that needs it",
-			"Content-Type: multipart/mixed; boundary=\"b\"\nContent-Transfer-Encoding: 8bit\n\npré\n--b\n\nplain\n--b\nContent-Type: text/html\n\nü\n--b--\n",
-			"Content-Type: multipart/mixed; boundary=\"b\"\nContent-Transfer-Encoding: 7bit\n\npr??\n--b\n\nplain\n--b\nContent-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n=C3=BC\n--b--\n"},
-		{"attached message", "Content-Type: message/rfc822\n\nSubject: y\n\nö\n",
-			"Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\nSubject: y\nContent-Transfer-Encoding: quoted-printable\n\n=C3=B6\n"},
+			mime + "Content-Type: multipart/mixed; boundary=\"b\"\nContent-Transfer-Encoding: 8bit\n\npré\n--b\n\nplain\n--b\nContent-Type: text/html\n\nü\n--b--\n",
+			mime + "Content-Type: multipart/mixed; boundary=\"b\"\nContent-Transfer-Encoding: 7bit\n\npr??\n--b\n\nplain\n--b\nContent-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n=C3=BC\n--b--\n"},
+		{"attached message", mime + "Content-Type: message/rfc822\n\nSubject: y\n" + text + "\nö\n",
+			mime + "Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\nSubject: y\n" + text + mime + qp + "\n=C3=B6\n"},
 		{"8-bit header", "Subject: ä\n\nx\n", ""},
 		{"signed", "Content-Type: multipart/signed; boundary=b\n\n--b\n\nä\n--b--\n", ""},
 		{"says base64, is not", "Content-Transfer-Encoding: base64\n\nä\n", ""},
