@@ -277,10 +277,7 @@ func (v *Verdict) authResultsField(id string) []byte {
 	w.result("dmarc", v.DMARC.Result)
 	w.reason(strings.Join(nonEmpty(v.DMARC.Reason, v.Fault, overridden(v.Override)), "; "))
 	w.prop("header.from", v.AuthorDomain)
-	w.prop("polrec.p", v.DMARC.Policy)
-	if v.DMARC.Domain != v.AuthorDomain {
-		w.prop("polrec.domain", v.DMARC.Domain)
-	}
+	w.prop("policy.dmarc", v.DMARC.Policy)
 	w.result("arc", v.ARC.Result)
 	w.reason(v.ARC.Reason)
 	return w.bytes()

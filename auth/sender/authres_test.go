@@ -2,6 +2,7 @@ package sender
 
 import (
 	"bytes"
+	"maps"
 	"strings"
 	"testing"
 
@@ -96,6 +97,21 @@ func TestOurFieldIsReadByTheLibrary(t *testing.T) {
 	}
 	if d, ok := results[3].(*authres.DKIMResult); !ok || d.Value != authres.ResultPass || d.Domain != "example.org" || d.Identifier != "@example.org" {
 		t.Errorf("%+v", results[3])
+	}
+}
+
+// TestDMARCProperties are the registered ones (RFC 9989 9.1): the author's domain, and the policy that t=y and the like have
+// been counted in for. The drafts had others.
+func TestDMARCProperties(t *testing.T) {
+	v := testVerdict()
+	v.AuthorDomain, v.DMARC.Policy = "mail.example.org", PolicyQuarantine
+	ar, err := parseAuthResults(string(v.authResultsField("mx.example.net")[len("Authentication-Results:"):]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ar.results[4]
+	if want := map[string]string{"header.from": "mail.example.org", "policy.dmarc": "quarantine"}; got.method != "dmarc" || !maps.Equal(got.props, want) {
+		t.Errorf("%+v", got)
 	}
 }
 
