@@ -121,7 +121,9 @@ func (s *Server) handle(ctx context.Context, nc net.Conn) {
 	c.serve(ctx)
 }
 
-// turnAway answers one connection too many. On the TLS port there is nobody to talk to yet.
+// turnAway answers one connection too many. On the TLS port there is nobody to talk to yet. It does not linger: who waits
+// for the greeting, as he must (RFC 5321 3.1), has sent nothing whose loss would reset the connection, and a flood would
+// hold a socket for a second with each of its connections.
 func (s *Server) turnAway(nc net.Conn, r *mta.Reply) {
 	s.event(TurnedAway)
 	s.Log.Debug("connection turned away", "listener", s.Kind.String(), "peer", nc.RemoteAddr().String(), "reply", r.Text)
