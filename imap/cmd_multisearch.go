@@ -69,7 +69,7 @@ func (s *session) multiSearch(ctx context.Context, r *request) error {
 	opts := parseReturn(d)
 	key, err := s.searchProgram()
 	if err != nil {
-		return err
+		return s.notSaved(&opts, err)
 	}
 	others := slices.ContainsFunc(filters, func(f mailboxFilter) bool { return f.kind != "SELECTED" })
 	switch { // RFC 7377 2.2
@@ -89,11 +89,14 @@ func (s *session) multiSearch(ctx context.Context, r *request) error {
 	}
 	names, err := s.chosen(ctx, filters)
 	if err != nil {
-		return err
+		return s.notSaved(&opts, err)
+	}
+	if key.usesModSeq() {
+		s.useCondstore()
 	}
 	for _, name := range names {
 		if err := s.searchOne(ctx, r, name, &opts, key); err != nil && !isMissing(err) {
-			return err
+			return s.notSaved(&opts, err)
 		}
 	}
 	return nil
