@@ -122,13 +122,14 @@ func (d *Decoder) ListPattern() string {
 	return d.name(d.String())
 }
 
-// Mailbox reads a mailbox name and returns it in UTF-8, INBOX in upper case. A name that
-// can't be one, because of 8-bit text where it should be modified UTF-7, is returned as
-// it is: whoever looks for it finds nothing.
+// Mailbox reads a mailbox name and returns it in UTF-8, INBOX in upper case, also as the start
+// of another. A name that can't be one, because of 8-bit text where it should be modified UTF-7,
+// is returned as it is: whoever looks for it finds nothing.
 func (d *Decoder) Mailbox() string {
 	name := d.name(d.AString())
-	if strings.EqualFold(name, "INBOX") {
-		return "INBOX"
+	first, _, _ := strings.Cut(name, "/")
+	if strings.EqualFold(first, "INBOX") {
+		return "INBOX" + name[len(first):]
 	}
 	return name
 }
