@@ -2,6 +2,7 @@ package imap
 
 import (
 	"context"
+	"slices"
 
 	"facteur/imap/wire"
 	"facteur/storage"
@@ -157,7 +158,8 @@ func (s *session) resync(ctx context.Context, q *qresync) error {
 }
 
 // vanished lists the UIDs of known (nil: all) that were expunged after since. Where the
-// index doesn't reach back that far it lists all that are not there.
+// index doesn't reach back that far it lists all that are not there. Messages that the view has
+// are left out: VANISHED without EARLIER is to take them out of the client's numbers (RFC 7162 3.2.10).
 func (v *view) vanished(ctx context.Context, since storage.ModSeq, known wire.Ranges) (wire.Ranges, error) {
 	if since >= v.snap.HighestModSeq {
 		return nil, nil
@@ -168,28 +170,28 @@ func (v *view) vanished(ctx context.Context, since storage.ModSeq, known wire.Ra
 	}
 	var gone wire.Ranges
 	if complete {
+		uids = slices.DeleteFunc(uids, func(uid storage.UID) bool { return hasUID(v.uids, uid) })
 		gone = wire.RangesOf(uids)
 	} else {
-		gone = missing(v.snap)
+		gone = v.missing()
 	}
 	if known != nil {
 		gone = gone.And(known)
 	}
-	// A message that came back under the view's eyes can't: UIDs are never used again.
 	return gone, nil
 }
 
-// missing lists the UIDs below UIDNEXT that no message has.
-func missing(snap *storage.Snapshot) wire.Ranges {
+// missing lists the UIDs below UIDNEXT that no message of the view has.
+func (v *view) missing() wire.Ranges {
 	var out wire.Ranges
 	next := uint32(1)
-	for _, uid := range snap.UIDs() {
+	for _, uid := range v.uids {
 		if uint32(uid) > next {
 			out = append(out, wire.Range{First: next, Last: uint32(uid) - 1})
 		}
 		next = uint32(uid) + 1
 	}
-	if end := uint32(snap.UIDNext); end > next {
+	if end := uint32(v.snap.UIDNext); end > next {
 		out = append(out, wire.Range{First: next, Last: end - 1})
 	}
 	return out

@@ -125,8 +125,12 @@ func (s *session) reportNotifyIdle(ctx context.Context) error { return s.reportE
 
 func (s *session) reportEvents(ctx context.Context, expunges bool) error {
 	if group, _ := s.notifying.selected(); group.events != 0 && s.view != nil {
+		before := s.view.snap.HighestModSeq
 		if err := s.report(ctx, &request{}, expunges); err != nil {
 			return err
+		}
+		if s.view.snap.HighestModSeq != before {
+			s.reportHeld()
 		}
 	}
 	return s.reportOthers(ctx)

@@ -176,6 +176,7 @@ func (s *session) dispatch(ctx context.Context, r *request, name string) error {
 	}
 	r.cmd = cmd
 	if err := cmd.run(s, ctx, r); err != nil {
+		s.reportHeld() // before it failed it may have told of changes
 		return err
 	}
 	return s.sync(ctx, r)

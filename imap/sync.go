@@ -18,13 +18,17 @@ func (s *session) sync(ctx context.Context, r *request) error {
 	if err := s.report(ctx, r, r.cmd.sync == syncAll && !r.numbers); err != nil {
 		return err
 	}
-	if v := s.view; s.qresync && v.held() {
-		// RFC 7162 3.2 and 6: a client that takes the highest MODSEQ it has seen for where it stands, and then loses its
-		// connection, would never hear of these expunges.
+	s.reportHeld()
+	return nil
+}
+
+// reportHeld lowers HIGHESTMODSEQ while expunges are held back (RFC 7162 3.2 and 6): a client that takes the highest MODSEQ
+// it has seen for where it stands, and then loses its connection, would never hear of them.
+func (s *session) reportHeld() {
+	if v := s.view; v != nil && s.qresync && v.held() {
 		v.lowered = true
 		s.out.printf("* OK [HIGHESTMODSEQ %d] Expunges are held back\r\n", v.full)
 	}
-	return nil
 }
 
 // refresh brings the view up to date in front of a command that looks at the mailbox.
