@@ -458,6 +458,28 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+// RFC 7162 3.2, for clients that ask for HIGHESTMODSEQ to know whether anything is new.
+func TestMetadataRaisesHighestModSeq(t *testing.T) {
+	dir := t.TempDir()
+	s := testStore(t, dir)
+	a := testAccount(t, s)
+	deliver(t, a, text(1))
+	before := box(t, a, "INBOX").Snapshot()
+	if err := a.SetMetadata(t.Context(), "INBOX", map[string][]byte{"/private/comment": []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	after := box(t, a, "INBOX").Snapshot()
+	if after.HighestModSeq <= before.HighestModSeq || after.At(0).ModSeq != before.At(0).ModSeq {
+		t.Errorf("%d, then %d", before.HighestModSeq, after.HighestModSeq)
+	}
+	s.Close()
+	s = testStore(t, dir)
+	defer s.Close()
+	if again := box(t, testAccount(t, s), "INBOX").Snapshot(); again.HighestModSeq != after.HighestModSeq {
+		t.Errorf("%d, and %d when opened again", after.HighestModSeq, again.HighestModSeq)
+	}
+}
+
 func TestAccounts(t *testing.T) {
 	s := testStore(t, t.TempDir())
 	defer s.Close()

@@ -47,7 +47,7 @@ const (
 )
 
 // SetMetadata sets entries; a nil value removes one. Metadata is kept in a text file
-// in the folder, since the index can be thrown away.
+// in the folder, since the index can be thrown away. A mailbox's HighestModSeq rises.
 func (a *Account) SetMetadata(ctx context.Context, mailbox string, entries map[string][]byte) error {
 	set := func(info *maildir.Info, write func() error) error {
 		meta, err := mergeMeta(info.Meta, entries)
@@ -74,7 +74,18 @@ func (a *Account) SetMetadata(ctx context.Context, mailbox string, entries map[s
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return set(m.info, m.writeInfo)
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	return set(m.info, func() error {
+		if err := m.writeInfo(); err != nil {
+			return err
+		}
+		s := m.base() // RFC 7162 3.2
+		s.HighestModSeq = m.nextModSeq()
+		m.publish(s)
+		return nil
+	})
 }
 
 func mergeMeta(old, entries map[string][]byte) (map[string][]byte, error) {
