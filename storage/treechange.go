@@ -231,7 +231,8 @@ func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
 }
 
 // RenameMailbox renames a mailbox with its children; UIDVALIDITY and UIDs stay. Of INBOX
-// it moves the messages into the new mailbox and leaves INBOX empty (RFC 9051 6.3.6).
+// it moves the messages into the new mailbox and leaves INBOX empty (RFC 9051 6.3.6), but
+// for its metadata, of which both have one (RFC 5464 4.1).
 func (a *Account) RenameMailbox(ctx context.Context, from, to string) error {
 	from, err := cleanName(from)
 	if err != nil {
@@ -335,6 +336,12 @@ func (a *Account) renameInbox(ctx context.Context, to string) error {
 		return err
 	}
 	defer target.Release()
-	_, err = inbox.Move(ctx, inbox.Snapshot().UIDs(), target)
-	return err
+	if _, err = inbox.Move(ctx, inbox.Snapshot().UIDs(), target); err != nil {
+		return err
+	}
+	meta, err := a.Metadata(ctx, maildir.Inbox)
+	if err != nil || len(meta) == 0 {
+		return err
+	}
+	return a.SetMetadata(ctx, to, meta)
 }
