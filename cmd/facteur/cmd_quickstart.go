@@ -73,6 +73,9 @@ func (c *cli) quickstart(ctx context.Context, address string, o quickstartOption
 	if done.Data, err = filepath.Abs(done.Data); err != nil {
 		return err
 	}
+	if err := ownFolder(done.Data); err != nil {
+		return err
+	}
 	cfg, err := writeConfig(done.Config, o.hostname, domain, done.Data)
 	if err != nil {
 		return err

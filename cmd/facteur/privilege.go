@@ -54,9 +54,32 @@ func becomeOwner(dir string) error {
 		return fmt.Errorf("data folder %s: %w", dir, err)
 	}
 	if st.Uid == 0 {
-		return nil
+		return ownFolder(dir) // what is opened now is given to the server's user later
 	}
 	return become(int(st.Uid), int(st.Gid))
+}
+
+// ownFolder refuses a folder with other things in it: after a slip such as data = "/var", root would make all
+// files of the machine the server's.
+func ownFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	foreign := ""
+	for _, e := range entries {
+		switch e.Name() {
+		case "server.db":
+			return nil // it has been opened before
+		case "lost+found": // a file system of its own
+		default:
+			foreign = e.Name()
+		}
+	}
+	if foreign != "" {
+		return fmt.Errorf("data folder %s holds %q and no server.db, so it is none of Facteur's: name one that is empty or not there yet", dir, foreign)
+	}
+	return nil
 }
 
 // whose adds to the error of a data folder that we may not open whom it belongs to.
@@ -110,6 +133,9 @@ func giveTo(dir string, uid, gid int) error {
 	}
 	if st.Uid != 0 {
 		return nil
+	}
+	if err := ownFolder(dir); err != nil {
+		return err
 	}
 	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
 		if err != nil {
