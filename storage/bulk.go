@@ -53,9 +53,7 @@ func (m *Mailbox) calm(n int) (release func()) {
 	}
 	return func() {
 		for _, dir := range dirs {
-			if _, err := notify.add(dir); err != nil {
-				m.a.s.cfg.Log.Warn("folder not watched any more, changes by other programs are seen when it is used", "folder", dir, "error", err)
-			}
+			_, _ = notify.add(dir) // what goes wrong, Run makes good when it looks (watcher.listen)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"time"
 
 	"facteur/storage/maildir"
 )
@@ -108,7 +107,7 @@ func (l *look) run(ctx context.Context) error {
 		return err
 	}
 	n := m.snap.Load().next()
-	n.times, n.deaf = times, time.Time{}
+	n.times = times
 	if l.renamed || m.unfinished {
 		n.times = maildir.Times{}
 	}

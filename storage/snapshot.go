@@ -29,7 +29,7 @@ type Snapshot struct {
 	// is above files that the table doesn't know yet, and they would pass for expunged ones.
 	looked bool
 	// Since then other programs may have changed names in the folder without our hearing of it (Mailbox.calm), and its times
-	// are not to be trusted. Zero after a look.
+	// are not to be trusted. Zero after a look by Run.
 	deaf time.Time
 }
 

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -218,13 +219,34 @@ func (w *watcher) overflow(ctx context.Context) {
 func (w *watcher) refresh(ctx context.Context, m *Mailbox, force bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	deaf := force && w.listen(m)
 	err := m.ready(ctx)
 	if err == nil && force {
 		err = m.refresh(ctx, true)
 	}
+	if err == nil && deaf {
+		n := m.snap.Load().next()
+		n.deaf = time.Time{}
+		m.snap.Store(n)
+	}
 	if err != nil && ctx.Err() == nil && !m.Gone() {
 		w.s.cfg.Log.Warn("look through folder", "account", m.a.name, "mailbox", m.Name(), "error", err)
 	}
+}
+
+// listen makes the watches of a deaf table whole: where another program moved the folder away, the release of calm didn't find it, or
+// found another. The lock is held.
+func (w *watcher) listen(m *Mailbox) (deaf bool) {
+	s := m.snap.Load()
+	if s == nil || s.deaf.IsZero() {
+		return false
+	}
+	for _, dir := range m.dirs() {
+		if w.notify != nil {
+			_, _ = w.notify.add(filepath.Join(m.a.path, dir)) // what isn't there, watch adds when it is
+		}
+	}
+	return true
 }
 
 // expects reports whether the table has a file of that name; ok is false without a table.
