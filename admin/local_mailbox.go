@@ -109,7 +109,10 @@ func (l *Local) Held(ctx context.Context, q HeldQuery) ([]Held, error) {
 		if err != nil {
 			return nil, err
 		}
-		summary, err := d.ParseSummary()
+		summary, err := box.Summary(d)
+		if errors.Is(err, storage.ErrGone) {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -181,7 +181,7 @@ func openLink(ctx context.Context, box *storage.Mailbox, content storage.Content
 		if err != nil {
 			return piece{}, err
 		}
-		summary, err := details.ParseSummary()
+		summary, err := box.Summary(details)
 		if err != nil {
 			return piece{}, err
 		}

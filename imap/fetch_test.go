@@ -311,7 +311,7 @@ func BenchmarkFetchEnvelopeStructure(b *testing.B) {
 	box := bigBox(1)
 	var buf []byte
 	for b.Loop() {
-		s, err := box.details[0].ParseSummary()
+		s, err := message.ParseSummary(box.details[0].Summary)
 		if err != nil {
 			b.Fatal(err)
 		}

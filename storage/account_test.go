@@ -178,7 +178,7 @@ func TestDetailsOfAllAndOfSome(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sum, err := d.ParseSummary()
+			sum, err := m.Summary(d)
 			if err != nil || d.UID != next || sum.Envelope.Subject.Value != fmt.Sprint(next) {
 				t.Fatalf("every %d: UID %d with subject %q, want UID %d (%v)", step, d.UID, sum.Envelope.Subject.Value, next, err)
 			}
@@ -186,6 +186,20 @@ func TestDetailsOfAllAndOfSome(t *testing.T) {
 		}
 		if next <= 150 {
 			t.Errorf("every %d: nothing from UID %d on", step, next)
+		}
+	}
+}
+
+// A summary in the index that another version wrote was an error for "facteur migrate".
+func TestSummaryOfAnotherVersion(t *testing.T) {
+	m := box(t, newAccount(t), "INBOX")
+	appendTo(t, m, newMsg("Message-ID: <a@x>\r\n\r\n", Flags{}))
+	for _, form := range []string{"", "\xff"} {
+		if sum, err := m.Summary(&Details{UID: 1, Summary: form}); err != nil || sum.Envelope.MessageID.Value != "<a@x>" {
+			t.Errorf("%q: %+v %v", form, sum, err)
+		}
+		if _, err := m.Summary(&Details{UID: 2, Summary: form}); !errors.Is(err, ErrGone) {
+			t.Errorf("%q, and no message: %v", form, err)
 		}
 	}
 }

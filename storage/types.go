@@ -70,7 +70,7 @@ type Details struct {
 	Base    []byte // of the file's name: what EmailID is made of
 	Thread  uint64
 	Saved   time.Time // RFC 8514: when it came into this mailbox
-	Summary string    // message.Summary in its binary form: message.ParseSummary
+	Summary string    // message.Summary in its binary form: Mailbox.Summary
 }
 
 // EmailID is that of RFC 8474: kept over COPY and MOVE.
@@ -145,6 +145,16 @@ type Quota struct{ Bytes, Messages int64 }
 // Usage is what counts against Quota.
 type Usage struct{ Bytes, Messages int64 }
 
-// ParseSummary turns a Details into its Summary; it is here so that imap and
-// others parse the one format.
-func (d *Details) ParseSummary() (*message.Summary, error) { return message.ParseSummary(d.Summary) }
+// Summary is what the index has for d, of a message of m; where that is of another version's form, the message is
+// read again.
+func (m *Mailbox) Summary(d *Details) (*message.Summary, error) {
+	if s, err := message.ParseSummary(d.Summary); err == nil {
+		return s, nil
+	}
+	c, err := m.Open(d.UID)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return message.Summarize(c, c.Size())
+}
