@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"unicode"
 
 	"facteur/auth"
@@ -36,6 +37,8 @@ type Local struct {
 	Info      Status
 
 	MaxMessage int64 // octets that Append takes; 0: no limit
+
+	changing sync.Mutex // from the look at a domain or account until it is written back
 }
 
 // Status implements Service.
@@ -69,7 +72,7 @@ func (l *Local) Backup(ctx context.Context, _ None) (Copy, error) {
 // Certificates implements Service.
 func (l *Local) Certificates(context.Context, None) ([]Certificate, error) {
 	if l.Certs == nil {
-		return nil, fmt.Errorf("certificates: %w", ErrStopped)
+		return nil, fmt.Errorf("certificates: %w: \"systemctl start facteur\" or \"facteur serve\" starts it", ErrStopped)
 	}
 	var list []Certificate
 	for _, i := range l.Certs.Status() {
@@ -202,6 +205,8 @@ func generatePassword() string {
 
 // DisableAccount implements Service.
 func (l *Local) DisableAccount(ctx context.Context, q Switch) (None, error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	a, err := l.account(ctx, q.Name)
 	if err != nil {
 		return None{}, err
@@ -212,6 +217,8 @@ func (l *Local) DisableAccount(ctx context.Context, q Switch) (None, error) {
 
 // SetQuota implements Service.
 func (l *Local) SetQuota(ctx context.Context, q Quota) (None, error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	a, err := l.account(ctx, q.Name)
 	if err != nil {
 		return None{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"facteur/auth"
 	"facteur/storage/message"
@@ -26,6 +27,9 @@ func (l *Local) AddDomain(ctx context.Context, q Domain) (None, error) {
 	if err != nil {
 		return None{}, err
 	}
+	if !strings.Contains(name, ".") { // RFC 5321 2.3.5: fully qualified
+		return None{}, fmt.Errorf("%w: %q is not a full domain name such as example.org", ErrInvalid, q.Name)
+	}
 	catchAll, err := catchAllName(q.CatchAll)
 	if err != nil {
 		return None{}, err
@@ -35,6 +39,8 @@ func (l *Local) AddDomain(ctx context.Context, q Domain) (None, error) {
 
 // DisableDomain implements Service.
 func (l *Local) DisableDomain(ctx context.Context, q Switch) (None, error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	d, err := l.domain(ctx, q.Name)
 	if err != nil {
 		return None{}, err
@@ -45,6 +51,8 @@ func (l *Local) DisableDomain(ctx context.Context, q Switch) (None, error) {
 
 // SetCatchAll implements Service.
 func (l *Local) SetCatchAll(ctx context.Context, q CatchAll) (None, error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
 	d, err := l.domain(ctx, q.Domain)
 	if err != nil {
 		return None{}, err

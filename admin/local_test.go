@@ -1,11 +1,14 @@
 package admin
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"facteur/auth"
 	"facteur/storage"
@@ -55,6 +58,53 @@ func TestKilledAddAccountLeavesNoAccount(t *testing.T) {
 	}
 	if list, err := open(killed).Accounts(t.Context()); err != nil || len(list) != 0 {
 		t.Errorf("killed: %v, %v", list, err)
+	}
+}
+
+// Of two changes of one domain or account at the same time, the one that wrote last undid the other.
+func TestChangesAtTheSameTime(t *testing.T) {
+	d, err := auth.Open(filepath.Join(t.TempDir(), "server.db"), auth.Config{Log: slog.New(slog.DiscardHandler), Hostname: "mail.example.org"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	l := &Local{Directory: d}
+	if _, err := l.AddDomain(t.Context(), Domain{Name: "example.org"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.AddAccount(t.Context(), "ann@example.org", "pw"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		off, catchAll, quota := i%2 == 0, fmt.Sprintf("a%d@example.org", i), int64(i+1)
+		var changes errgroup.Group
+		changes.Go(func() error {
+			_, err := l.DisableDomain(t.Context(), Switch{Name: "example.org", Off: off})
+			return err
+		})
+		changes.Go(func() error {
+			_, err := l.SetCatchAll(t.Context(), CatchAll{Domain: "example.org", Address: catchAll})
+			return err
+		})
+		changes.Go(func() error {
+			_, err := l.DisableAccount(t.Context(), Switch{Name: "ann@example.org", Off: off})
+			return err
+		})
+		changes.Go(func() error {
+			_, err := l.SetQuota(t.Context(), Quota{Name: "ann@example.org", Bytes: quota, Messages: -1, SendPerDay: -1})
+			return err
+		})
+		if err := changes.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		domains, err := l.Domains(t.Context(), None{})
+		if err != nil || domains[0].Disabled != off || domains[0].CatchAll != catchAll {
+			t.Errorf("round %d: %+v %v", i, domains, err)
+		}
+		account, err := d.Account(t.Context(), "ann@example.org")
+		if err != nil || account.Disabled != off || account.QuotaBytes != quota {
+			t.Errorf("round %d: %+v %v", i, account, err)
+		}
 	}
 }
 
