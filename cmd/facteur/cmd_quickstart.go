@@ -51,7 +51,7 @@ func (c *cli) quickstart(ctx context.Context, address string, o quickstartOption
 		return usage("%q is not an address such as you@example.org", address)
 	}
 	domain, err := message.ParseDomain(a.Domain)
-	if err != nil {
+	if err != nil || !strings.Contains(domain, ".") {
 		return usage("%q is not an address such as you@example.org", address)
 	}
 	if o.hostname == "" {

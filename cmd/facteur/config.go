@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -251,6 +252,10 @@ func (c *Config) paths() []*string {
 // which only the server finds out.
 func (c *Config) checkFiles() error {
 	var errs []error
+	if os.Geteuid() == 0 { // others start the server as themselves
+		_, _, err := serverUser(c.User, c.Data)
+		errs = append(errs, err)
+	}
 	for i, p := range c.TLS.Files {
 		if _, err := tls.LoadX509KeyPair(p.Cert, p.Key); err != nil {
 			errs = append(errs, fmt.Errorf("tls.file number %d: %w", i+1, err))
@@ -319,6 +324,10 @@ func (c *Config) check() error {
 	case !isFullHostName(c.Hostname):
 		fault("hostname %q is not a full host name such as mail.example.org", c.Hostname)
 	}
+	errs = append(errs, checkNumbers(reflect.ValueOf(*c), "")...)
+	if size := c.Limits.MessageSize; size > 0 && size < 64<<10 { // RFC 5321 4.5.3.1.7
+		fault("limits.message_size is %d octets, and every server has to take 64 KiB: sizes are written 512KiB, 50MiB, 10GB", size)
+	}
 	if c.TLS.ACME.Agree && c.TLS.ACME.Email == "" {
 		fault("tls.acme.email is missing: certificate authorities write to it when something is wrong")
 	}
@@ -361,6 +370,24 @@ func (c *Config) check() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// checkNumbers finds what the decoder takes into any number: one below 0, and a time without a unit, which is nanoseconds.
+func checkNumbers(config reflect.Value, prefix string) (errs []error) {
+	for i := range config.NumField() {
+		key, v := prefix+config.Type().Field(i).Tag.Get("toml"), config.Field(i)
+		d, isTime := v.Interface().(Duration)
+		_, isLevel := v.Interface().(LogLevel) // debug is below 0
+		switch {
+		case v.Kind() == reflect.Struct && v.NumField() > 0:
+			errs = append(errs, checkNumbers(v, key+".")...)
+		case isTime && d != 0 && time.Duration(d) < time.Second:
+			errs = append(errs, fmt.Errorf("%s is not a time such as \"90s\", \"5m\", \"4h\" or \"5d\"", key))
+		case v.CanInt() && !isLevel && v.Int() < 0:
+			errs = append(errs, fmt.Errorf("%s is %d: a limit is not below 0", key, v.Int()))
+		}
+	}
+	return errs
 }
 
 func isFullHostName(name string) bool {

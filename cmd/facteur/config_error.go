@@ -24,13 +24,38 @@ func configError(name string, err error) error {
 	if errors.As(err, &bad) {
 		line, _ := bad.Position()
 		text := strings.TrimPrefix(bad.Error(), "toml: ")
-		text = strings.TrimPrefix(text, "error calling UnmarshalText: ")
+		text = mismatch(strings.TrimPrefix(text, "error calling UnmarshalText: "))
 		if key := strings.Join(bad.Key(), "."); key != "" && !strings.Contains(text, key) {
 			text = key + ": " + text
 		}
 		return fmt.Errorf("%s:%d: %s", name, line, text)
 	}
 	return fmt.Errorf("%s: %w", name, err)
+}
+
+// mismatch says what a key takes, where the decoder speaks of types of Go.
+func mismatch(text string) string {
+	if text == "cannot store an array table in a struct" {
+		return "it is one table, in single brackets"
+	}
+	got, target, found := strings.Cut(text, " into struct field ")
+	got, isMismatch := strings.CutPrefix(got, "cannot decode TOML ")
+	_, target, typed := strings.Cut(target, " of type ")
+	if !found || !isMismatch || !typed {
+		return text
+	}
+	wanted := "a table"
+	switch {
+	case strings.HasPrefix(target, "[]"):
+		wanted = "a list in [ ]"
+	case target == "string":
+		wanted = "text in quotes"
+	case target == "bool":
+		wanted = "true or false"
+	case target == "int":
+		wanted = "a whole number without quotes"
+	}
+	return fmt.Sprintf("it takes %s, and this is: %s", wanted, got)
 }
 
 // keyHint finds the known key next to an unknown one: in its own table by

@@ -114,7 +114,16 @@ func TestConfigErrors(t *testing.T) {
 		{"key of another table", host + "imaps = [\":993\"]", `f.toml:2: unknown key "imaps"; did you mean "listen.imaps"?`},
 		{"nothing like it", host + "frobnicate = 1", `f.toml:2: unknown key "frobnicate"; "facteur config keys" lists all`},
 		{"two at once", host + "a1b2c3 = 1\nd4e5f6 = 2", `f.toml:3: unknown key "d4e5f6"`},
-		{"wrong type", host + "[limits]\nrecipients = \"many\"", "f.toml:3: "},
+		{"text for a number", host + "[limits]\nrecipients = \"many\"", "f.toml:3: limits.recipients: it takes a whole number without quotes, and this is: string"},
+		{"number for text", host + "user = 5", "f.toml:2: user: it takes text in quotes, and this is: integer"},
+		{"text for a list", host + "[listen]\nmx = \":25\"", "f.toml:3: listen.mx: it takes a list in [ ], and this is: string"},
+		{"text for yes or no", host + "[web]\nenabled = \"yes\"", "f.toml:3: web.enabled: it takes true or false, and this is: string"},
+		{"text for a table", host + "log = \"json\"", "f.toml:2: log: it takes a table, and this is: string"},
+		{"list of tables", host + "[[log]]", "f.toml:2: log: it is one table, in single brackets"},
+		{"time without a unit", host + "[queue]\ngive_up = 5", `queue.give_up is not a time such as "90s", "5m", "4h" or "5d"`},
+		{"limit below 0", host + "[limits]\nrecipients = -5", "limits.recipients is -5: a limit is not below 0"},
+		{"size below 0", host + "[storage]\nquota = -1", "storage.quota is -1: a limit is not below 0"},
+		{"size without a unit", host + "[limits]\nmessage_size = 50", "limits.message_size is 50 octets, and every server has to take 64 KiB"},
 		{"bad duration", host + "[queue]\ngive_up = \"soon\"", `f.toml:3: queue.give_up: "soon" is not a time such as 90s, 5m, 4h or 5d`},
 		{"bad size", host + "[limits]\nmessage_size = \"huge\"", `f.toml:3: limits.message_size: "huge" is not a size`},
 		{"bad address", host + "[listen]\nmx = [\":25\",\n \"25\"]", `f.toml:4: listen.mx: "25" is not host:port`},
@@ -139,6 +148,12 @@ func TestConfigErrors(t *testing.T) {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestLogLevelsAreNoLimits(t *testing.T) {
+	if _, err := ParseConfig("f.toml", []byte("hostname = \"mail.example.org\"\n[log]\nlevel = \"debug\"")); err != nil {
+		t.Error(err)
 	}
 }
 

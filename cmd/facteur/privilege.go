@@ -23,24 +23,29 @@ func dropRoot(name, data string) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	if name == "" {
-		return errors.New("the server does not run as root: user in the configuration is empty, and has to name whom to become")
-	}
-	u, err := user.Lookup(name)
-	if err != nil {
-		return fmt.Errorf("the server does not run as root, and there is no user %q to become: \"useradd --system --home-dir %s --shell /usr/sbin/nologin %s\" makes it: %w", name, data, name, err)
-	}
-	uid, gid, err := ids(u)
+	uid, gid, err := serverUser(name, data)
 	if err != nil {
 		return err
-	}
-	if uid == 0 {
-		return fmt.Errorf("the server does not run as root: user in the configuration is %q", name)
 	}
 	if err := giveTo(data, uid, gid); err != nil {
 		return err
 	}
 	return become(uid, gid)
+}
+
+// serverUser looks up whom root becomes to serve.
+func serverUser(name, data string) (uid, gid int, err error) {
+	if name == "" {
+		return 0, 0, errors.New("the server does not run as root: user in the configuration is empty, and has to name whom to become")
+	}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return 0, 0, fmt.Errorf("the server does not run as root, and there is no user %q to become: \"useradd --system --home-dir %s --shell /usr/sbin/nologin %s\" makes it: %w", name, data, name, err)
+	}
+	if uid, gid, err = ids(u); err == nil && uid == 0 {
+		err = fmt.Errorf("the server does not run as root: user in the configuration is %q", name)
+	}
+	return uid, gid, err
 }
 
 // becomeOwner becomes the owner of the data folder when we are root: files that a

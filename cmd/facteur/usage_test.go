@@ -22,7 +22,7 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		}
 		return file
 	}
-	const host = "hostname = \"mail.example.org\"\ndata = \"data\"\n"
+	const host = "hostname = \"mail.example.org\"\nuser = \"nobody\"\ndata = \"data\"\n"
 	good := write("good.toml", host)
 	if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
 		t.Fatal(err)
@@ -57,6 +57,7 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"alias add a@example.org bob -c " + good, exitUsage, `target "bob" is not valid: address has no @`},
 		{"alias add a@example.org A@example.org -c " + good, exitUsage, "alias a@example.org leads to itself"},
 		{"domain add 127.0.0.1 -c " + good, exitUsage, `"127.0.0.1" is not a domain name`},
+		{"domain add localhost -c " + good, exitUsage, `"localhost" is not a full domain name such as example.org`},
 		{"domain add .. -c " + good, exitUsage, `".." is not a domain name`},
 		{"domain catch-all example.org -c " + good, exitUsage, "give an address or --none"},
 		{"domain catch-all example.org ann@example.org --none -c " + good, exitUsage, "give an address or --none"},
@@ -66,6 +67,7 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"mailbox list ann@example.org -c " + good, exitNotFound, "facteur: account ann@example.org: no such account\n"},
 		{"mx ../x", exitUsage, `"../x" is not a domain name`},
 		{"mx 192.0.2.1", exitUsage, `"192.0.2.1" is not a domain name`},
+		{"quickstart x@localhost", exitUsage, `"x@localhost" is not an address such as you@example.org`},
 		{"quickstart x@192.0.2.1", exitUsage, `"x@192.0.2.1" is not an address`},
 		{"quickstart x@example.org --hostname 192.0.2.1", exitUsage, `--hostname "192.0.2.1" is not a full host name`},
 		{"send --to a\x01b@b.example --server 127.0.0.1:1", exitUsage, `"a\x01b@b.example" has control characters`},
@@ -82,7 +84,7 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"account show ann@example.org -c " + good, exitNotFound, "facteur: account ann@example.org: not found\n"},
 		{"account add ann@example.org -c " + good, exitNotFound, `domain is not hosted here; "facteur domain add" adds it`},
 		{"dkim list example.org -c " + good, exitNotFound, `example.org: domain is not hosted here; "facteur domain add" adds it`},
-		{"tls status -c " + good, exitBusy, "certificates: needs a running server"},
+		{"tls status -c " + good, exitBusy, "certificates: needs a running server: \"systemctl start facteur\" or \"facteur serve\" starts it"},
 		{"explain nothing -c " + good, exitNotFound, "message nothing: not found: it never came here"},
 		{"demo --shift " + shift, exitFailed, "--shift moves all ports"},
 		{"serve -c " + taken, exitFailed, "address already in use: end the program that has it (\"ss -ltnp\" names it), or change listen.mx"},
@@ -97,6 +99,22 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 				t.Errorf("exit code %d, want %d and a line with %q:\n%s", code, tt.code, tt.want, said)
 			}
 		})
+	}
+}
+
+// Root learnt only from serve that the user it was to become was not there.
+func TestConfigCheckMissedTheUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root becomes another user")
+	}
+	for name, want := range map[string]string{"no-such-user": `there is no user "no-such-user" to become: "useradd`, "root": `user in the configuration is "root"`, "": "user in the configuration is empty"} {
+		file := filepath.Join(t.TempDir(), "facteur.toml")
+		if err := os.WriteFile(file, fmt.Appendf(nil, "hostname = \"mail.example.org\"\nuser = %q\n", name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out := facteur(t, exitProblems, "config", "check", file); !strings.Contains(out, want) {
+			t.Errorf("user %q: %s", name, out)
+		}
 	}
 }
 

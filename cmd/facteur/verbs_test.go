@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -109,6 +110,14 @@ func TestQuickstartMakesAllThatServeNeeds(t *testing.T) {
 	}
 	if done.Secret.Name != "you@example.org" || len(done.Secret.Password) < 20 || len(done.Records) < 12 {
 		t.Errorf("quickstart: %+v", done)
+	}
+	written, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A user that is there, should root run the tests.
+	if err := os.WriteFile(config, bytes.Replace(written, []byte(`#user = "facteur"`), []byte(`user = "nobody"`), 1), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	facteur(t, exitOK, "config", "check", config)
 	facteur(t, exitExists, "quickstart", "you@example.org", "--config", config, "--data", data)
