@@ -18,11 +18,7 @@ import (
 // printed.
 func demo(t *testing.T, args ...string) (dir, text string) {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "facteur")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir = shortDir(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	out, errOut := &lockedBuffer{}, &lockedBuffer{}
 	ended := make(chan int, 1)

@@ -24,15 +24,7 @@ func TestSendingLimits(t *testing.T) {
 	send := func(account string, want string, to ...string) {
 		t.Helper()
 		c := d.submit(account)
-		c.Send("MAIL FROM:<%s>", account)
-		c.Want("250")
-		for _, r := range to {
-			c.Send("RCPT TO:<%s>", r)
-			c.Want("250")
-		}
-		c.Send("DATA")
-		c.Want("354")
-		c.Send("From: %s\r\n\r\nx\r\n.", account)
+		c.offer(account, to, "From: "+account+"\r\n\r\nx")
 		c.Want(want)
 	}
 	const full = "450 4.7.1 This account has sent %d messages in 24 hours, which is its limit; try again later"

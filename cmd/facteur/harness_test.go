@@ -51,15 +51,21 @@ type testDaemon struct {
 
 const testPassword = "secret word"
 
-// startDaemon starts one in a new folder.
-func startDaemon(t *testing.T, zone string, change ...func(*Config, *Deps)) *testDaemon {
+// shortDir is a new folder. A socket's path has 108 octets at most, and t.TempDir's are longer.
+func shortDir(t *testing.T) string {
 	t.Helper()
-	// A socket's path has 108 octets at most: t.TempDir's are longer.
 	dir, err := os.MkdirTemp("", "facteur")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
+}
+
+// startDaemon starts one in a new folder.
+func startDaemon(t *testing.T, zone string, change ...func(*Config, *Deps)) *testDaemon {
+	t.Helper()
+	dir := shortDir(t)
 	d := startDaemonIn(t, dir, zone, change...)
 	ctx := context.Background()
 	if _, err := d.service.AddDomain(ctx, admin.Domain{Name: "example.org"}); err != nil {
@@ -208,8 +214,15 @@ func (c *lineClient) Want(prefix string) string {
 	}
 }
 
-// mail sends one message from the reverse-path to the recipients, up to the reply after it.
+// mail sends one message from the reverse-path to the recipients, and returns the reply that takes it.
 func (c *lineClient) mail(from string, to []string, text string) string {
+	c.t.Helper()
+	c.offer(from, to, text)
+	return c.Want("250")
+}
+
+// offer sends one message from the reverse-path to the recipients, up to its final dot.
+func (c *lineClient) offer(from string, to []string, text string) {
 	c.t.Helper()
 	c.Send("MAIL FROM:<%s>", from)
 	c.Want("250")
@@ -220,7 +233,6 @@ func (c *lineClient) mail(from string, to []string, text string) string {
 	c.Send("DATA")
 	c.Want("354")
 	c.Send("%s\r\n.", text)
-	return c.Want("250")
 }
 
 // IMAP logs in with a client that is not ours.

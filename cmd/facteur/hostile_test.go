@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -102,11 +101,7 @@ func TestHostileMailNeedsLittleMemory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("sends 250 MB")
 	}
-	dir, err := os.MkdirTemp("", "facteur")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortDir(t)
 	// The program as it is shipped: a test binary may have the race detector's memory too.
 	program := filepath.Join(t.TempDir(), "facteur")
 	if out, err := exec.Command("go", "build", "-tags", "sqlite_fts5", "-o", program, "facteur/cmd/facteur").CombinedOutput(); err != nil {

@@ -108,11 +108,7 @@ func TestKillUnderLoadLosesAndDoublesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	dir, err := os.MkdirTemp("", "facteur")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortDir(t)
 	shift := freeShift(t)
 	var mu sync.Mutex
 	acknowledged, begun := map[string]bool{}, map[string]bool{}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -85,11 +84,7 @@ func startSender(t *testing.T, site, mx *testDaemon) *testDaemon {
 	writeZone(&zone, records)
 	public := strings.ReplaceAll(zone.String(), "127.0.0.1", "192.0.2.25")
 	places := map[string]net.Addr{"192.0.2.25:25": mx.Addr(serviceMX), "192.0.2.25:443": site.Addr(serviceHTTPS)}
-	dir, err := os.MkdirTemp("", "facteur")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortDir(t)
 	d := startDaemonIn(t, dir, public, func(cfg *Config, deps *Deps) {
 		cfg.Hostname = "mail.sender.test"
 		deps.Elsewhere = nil

@@ -97,11 +97,7 @@ two.test. IN TXT "v=spf1 +all"
 }
 
 func TestQuickstartMakesAllThatServeNeeds(t *testing.T) {
-	dir, err := os.MkdirTemp("", "facteur")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortDir(t)
 	config, data := filepath.Join(dir, "etc", "facteur.toml"), filepath.Join(dir, "data")
 	out := facteur(t, exitOK, "quickstart", "you@Example.org", "--config", config, "--data", data, "--json")
 	var done started
@@ -188,11 +184,7 @@ func TestServeGivesUpRoot(t *testing.T) {
 	if err != nil {
 		t.Skip("there is no user nobody")
 	}
-	dir, err := os.MkdirTemp("", "facteur")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortDir(t)
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -309,11 +301,7 @@ func TestRecordsAreCompleteAndSplit(t *testing.T) {
 
 // systemd hands over bound sockets, each with the name of its service.
 func TestSocketsComeFromSystemd(t *testing.T) {
-	dir, err := os.MkdirTemp("", "facteur")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	dir := shortDir(t)
 	file := filepath.Join(dir, "facteur.toml")
 	config := fmt.Sprintf("hostname = \"mail.example.org\"\ndata = %q\nuser = \"nobody\"\n[listen]\n"+
 		"submission = []\nsubmissions = []\nimap = []\nimaps = []\n[web]\nenabled = false\n", filepath.Join(dir, "data"))
