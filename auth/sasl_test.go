@@ -1,19 +1,16 @@
 package auth
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"facteur/test/loopback"
 
 	"github.com/xdg-go/scram"
 )
@@ -226,25 +223,18 @@ func TestScramPlus(t *testing.T) {
 // tlsPair makes a TLS connection and returns both ends' states and the server's certificate.
 func tlsPair(t *testing.T) (server, client *tls.ConnectionState, leaf *x509.Certificate) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mail.example.org"}, NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
-	must(t, err)
-	leaf, err = x509.ParseCertificate(der)
-	must(t, err)
-	pool := x509.NewCertPool()
-	pool.AddCert(leaf)
+	cfg, pool := loopback.Certificate(t, "mail.example.org")
+	cfg.SessionTicketsDisabled = true
 	a, b := net.Pipe()
 	t.Cleanup(func() { a.Close(); b.Close() })
-	s := tls.Server(a, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, SessionTicketsDisabled: true})
+	s := tls.Server(a, cfg)
 	c := tls.Client(b, &tls.Config{RootCAs: pool, ServerName: "mail.example.org"})
 	done := make(chan error, 1)
 	go func() { done <- s.HandshakeContext(t.Context()) }()
 	must(t, c.HandshakeContext(t.Context()))
 	must(t, <-done)
 	ss, cs := s.ConnectionState(), c.ConnectionState()
-	return &ss, &cs, leaf
+	return &ss, &cs, cfg.Certificates[0].Leaf
 }
 
 func FuzzSASL(f *testing.F) {

@@ -4,15 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -23,6 +18,7 @@ import (
 
 	"facteur/auth"
 	"facteur/storage"
+	"facteur/test/loopback"
 )
 
 const user = "alice@example.test"
@@ -69,21 +65,6 @@ func (x plain) Next(_ context.Context, response []byte) ([]byte, *auth.Login, er
 
 var _ Authenticator = (*auth.Directory)(nil)
 
-func certificate(t testing.TB) *tls.Config {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mail.example.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
-}
-
 // desk is a server over a real store, with one account.
 type desk struct {
 	t     testing.TB
@@ -107,7 +88,8 @@ func newDesk(t testing.TB) *desk {
 		t.Fatal(err)
 	}
 	a := &logins{revoked: make(chan struct{})}
-	return &desk{t: t, auth: a, store: store, cfg: Config{Hostname: "mail.example.test", TLS: certificate(t), Store: store, Auth: a, Limits: DefaultLimits(), Log: log}}
+	config, _ := loopback.Certificate(t, "mail.example.test")
+	return &desk{t: t, auth: a, store: store, cfg: Config{Hostname: "mail.example.test", TLS: config, Store: store, Auth: a, Limits: DefaultLimits(), Log: log}}
 }
 
 // inbox runs do with alice's INBOX.

@@ -11,6 +11,7 @@ import (
 
 	"facteur/mta"
 	"facteur/mta/dns"
+	"facteur/test/loopback"
 )
 
 // TestServerName: an address is never named in the handshake (RFC 6066 3: some servers break it off over that, and the mail
@@ -22,7 +23,7 @@ func TestServerName(t *testing.T) {
 		"b@[IPv6:2001:db8::1]": "",
 	} {
 		t.Run(to, func(t *testing.T) {
-			cert, pool := certificate(t, "mx.x.test", "192.0.2.1", "2001:db8::1")
+			cert, pool := loopback.Certificate(t, "mx.x.test", "192.0.2.1", "2001:db8::1")
 			var mu sync.Mutex
 			var named string
 			cert.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {

@@ -16,12 +16,13 @@ import (
 
 	"facteur/mta"
 	"facteur/mta/dns"
+	"facteur/test/loopback"
 )
 
 // relay is a scripted smarthost. serve talks to one connection. What TLS came to is what the Sender remembers in the end.
 func relay(t *testing.T, cfg SmarthostConfig, serve func(conn net.Conn) error) (mta.Result, TLSOutcome) {
 	t.Helper()
-	tlsConfig, pool := certificate(t, "relay.test")
+	tlsConfig, pool := loopback.Certificate(t, "relay.test")
 	done := make(chan error, 2)
 	dials := 0
 	s := New(Config{Resolver: &zone{four: map[string][]string{"relay.test": {"192.0.2.9"}}}, Hello: "home.test", Roots: pool,

@@ -18,6 +18,7 @@ import (
 
 	"facteur/mta"
 	"facteur/mta/dns"
+	"facteur/test/loopback"
 )
 
 func TestSTSPolicyFiles(t *testing.T) {
@@ -227,7 +228,7 @@ func TestSTSFetch(t *testing.T) {
 			fmt.Fprint(w, r.URL.Path)
 		}
 	}))
-	cfg, pool := certificate(t, "mta-sts.x.test", "mta-sts.moved.test", "mta-sts.html.test", "mta-sts.huge.test", "mta-sts.wide.test")
+	cfg, pool := loopback.Certificate(t, "mta-sts.x.test", "mta-sts.moved.test", "mta-sts.html.test", "mta-sts.huge.test", "mta-sts.wide.test")
 	server.TLS = cfg
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()

@@ -3,15 +3,10 @@ package smtpd
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
@@ -23,6 +18,7 @@ import (
 	"facteur/mta"
 	"facteur/mta/dns"
 	"facteur/storage/message"
+	"facteur/test/loopback"
 )
 
 // taken is a message as the backend got it.
@@ -168,20 +164,12 @@ var (
 	_ Addresses     = (*dns.Resolver)(nil)
 )
 
-// certificate makes a self-signed one for mx.example.test.
+// certificate is a self-signed one for mx.example.test.
 func certificate(t testing.TB) *tls.Config {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"mx.example.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, SessionTicketsDisabled: true}
+	cfg, _ := loopback.Certificate(t, "mx.example.test")
+	cfg.SessionTicketsDisabled = true
+	return cfg
 }
 
 // testConfig is a whole configuration over b, without delays.

@@ -8,14 +8,12 @@
 package differential
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"facteur/test/debian"
 	"facteur/test/loopback"
 )
 
@@ -34,22 +32,7 @@ func startFacteur(t *testing.T) string {
 // startDovecot runs Debian's Dovecot in a private root.
 func startDovecot(t *testing.T) string {
 	t.Helper()
-	root, err := debian.Open(t.Context(), "dovecot-imapd")
-	if errors.Is(err, debian.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Dovecot's user has to get through to its mail, and t.TempDir is closed to other users.
-	dir, err := os.MkdirTemp("", "facteur-dovecot-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	root, dir := loopback.Debian(t, "dovecot-imapd"), loopback.OpenDir(t)
 	data := filepath.Join(dir, "data")
 	if err := os.Mkdir(data, 0o777); err != nil {
 		t.Fatal(err)

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -24,14 +23,9 @@ import (
 // dkimSession is a private root with the two programs; it shares a folder with the test, which holds the scripts.
 func dkimSession(t *testing.T) (s *debian.Session, dir string) {
 	t.Helper()
-	root, err := debian.Open(t.Context(), "opendkim", "python3-dkim", "python3-nacl")
-	if errors.Is(err, debian.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := loopback.Debian(t, "opendkim", "python3-dkim", "python3-nacl")
 	dir = t.TempDir()
+	var err error
 	if s, err = root.NewSession(t.TempDir(), dir); err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package peers
 
 import (
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -20,7 +19,6 @@ import (
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
 
-	"facteur/test/debian"
 	"facteur/test/loopback"
 )
 
@@ -76,22 +74,7 @@ type pair struct {
 
 func newPair(t *testing.T, bin string, p *peer) *pair {
 	t.Helper()
-	root, err := debian.Open(t.Context(), p.packages...)
-	if errors.Is(err, debian.ErrUnavailable) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Servers check who may look into their folders on all of the path, and t.TempDir is closed to other users.
-	dir, err := os.MkdirTemp("", "facteur-peer-")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	root, dir := loopback.Debian(t, p.packages...), loopback.OpenDir(t)
 	p.data = filepath.Join(dir, "data")
 	if err := os.MkdirAll(p.data, 0o755); err != nil {
 		t.Fatal(err)
