@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"strings"
+	"syscall"
 	"time"
 
 	"facteur/storage/maildir"
@@ -33,8 +34,7 @@ func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
 			r.base = maildir.NewBase(time.Unix(r.internal, 0), maildir.NewUnique(), m.a.s.host)
 		}
 		r.uid, r.modseq = next, modseq
-		sub, name := m.base().nameOf(&r.rec, r.base)
-		err := m.a.fs.Rename(m.path(f.Sub, f.Name), m.path(sub, name))
+		err := l.giveName(f, &r)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -55,6 +55,25 @@ func (l *look) adopt(ctx context.Context, modseq ModSeq) error {
 	}
 	m.publish(m.base().with(rows))
 	return nil
+}
+
+// giveName renames a foreign file to what a row says. Where that is too long for the file system it gets a BASE of ours; where that isn't
+// enough the message comes without its keywords, better than not at all.
+func (l *look) giveName(f listed, r *row) error {
+	m := l.m
+	for attempt := 0; ; attempt++ {
+		sub, name := m.base().nameOf(&r.rec, r.base)
+		err := m.a.fs.Rename(m.path(f.Sub, f.Name), m.path(sub, name))
+		if !errors.Is(err, syscall.ENAMETOOLONG) || attempt == 2 {
+			return err
+		}
+		r.base = maildir.NewBase(time.Unix(r.internal, 0), maildir.NewUnique(), m.a.s.host)
+		if attempt == 1 {
+			if r.set, err = m.flags.number(Flags{System: m.flags.sets[r.setID()].flags.System}); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 var (

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -304,10 +306,15 @@ func (l *look) rename(f maildir.Found, s *Snapshot, pos int) error {
 		return nil
 	}
 	l.renamed = true
-	if err := l.makeRoom(f, sub, name); err != nil {
-		return err
+	err := l.makeRoom(f, sub, name)
+	if err == nil {
+		err = l.m.a.fs.Rename(l.m.path(f.Sub, f.Name), l.m.path(sub, name))
 	}
-	return l.m.a.fs.Rename(l.m.path(f.Sub, f.Name), l.m.path(sub, name))
+	if errors.Is(err, syscall.ENAMETOOLONG) { // only adopt can change the BASE
+		r, _, _ := s.at(pos)
+		return l.m.disown(f.Sub, f.Name, time.Unix(r.internal, 0))
+	}
+	return err
 }
 
 // makeRoom moves another file out of the way of f, which shall get its name: a rename would destroy it. The next

@@ -371,8 +371,12 @@ func (s *Store) Free() error {
 	return nil
 }
 
-// diskError makes ErrDiskFull of what the system says when there is no room.
+// diskError makes ErrDiskFull of what the system says when there is no room, and ErrLimit where a file's name has none for its
+// keywords.
 func diskError(err error) error {
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		return fmt.Errorf("%w: %w", ErrLimit, err)
+	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || sqlite.IsFull(err) {
 		return fmt.Errorf("%w: %w", ErrDiskFull, err)
 	}
