@@ -35,10 +35,11 @@ type Account struct {
 	reservedN, reserv int64 // of deliveries on their way
 
 	db       atomic.Pointer[sqlite.DB]
-	fulltext bool
+	fulltext atomic.Bool
 	pendMu   sync.Mutex
 	pending  []op
 	flushMu  sync.Mutex
+	noIndex  bool // the index was thrown away, and none made yet; guarded by flushMu
 
 	closed     atomic.Bool
 	flushFails atomic.Bool

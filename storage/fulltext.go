@@ -60,13 +60,12 @@ func (a *Account) openFullText() {
 		_, err := tx.Exec("SELECT rowid FROM fts LIMIT 0") // another binary may have made it
 		return err
 	})
+	a.fulltext.Store(err == nil)
 	if err != nil {
 		a.s.noFullText.Do(func() {
 			a.s.cfg.Log.Warn("no full-text index: searching bodies will be slow; build with -tags sqlite_fts5", "error", err)
 		})
-		return
 	}
-	a.fulltext = true
 }
 
 // tooMuch stands in the index of a message of which not all text is in it: such a message
@@ -91,7 +90,7 @@ const candidatesQuery = `SELECT coalesce(group_concat(rowid & 0xffffffff, ' '), 
 // needle under three characters, or no full-text index): check every message.
 func (m *Mailbox) FullText(ctx context.Context, fields TextField, needle string) (candidates, unindexed []UID, ok bool, err error) {
 	match := matchExpr(fields, needle)
-	if !m.a.fulltext || match == "" {
+	if !m.a.fulltext.Load() || match == "" {
 		return nil, nil, false, nil
 	}
 	upTo, err := m.indexedUpTo(ctx)
@@ -170,7 +169,7 @@ type indexedText struct {
 // whether there are more.
 func (m *Mailbox) indexSome(ctx context.Context) (did, more bool, err error) {
 	s := m.Snapshot()
-	if s == nil || !m.a.fulltext || m.Gone() || m.indexed.Load() >= uint32(s.UIDNext-1) {
+	if s == nil || !m.a.fulltext.Load() || m.Gone() || m.indexed.Load() >= uint32(s.UIDNext-1) {
 		return false, false, nil
 	}
 	upTo, err := m.indexedUpTo(ctx)

@@ -16,7 +16,7 @@ func TestFullTextFindsCandidates(t *testing.T) {
 	for i := range 40 {
 		appendTo(t, m, newMsg(fmt.Sprintf("Subject: Größe %d\r\nFrom: bob@example.org\r\n\r\nneedle%d in the hay\r\n", i, i), Flags{}))
 	}
-	if !a.fulltext {
+	if !a.fulltext.Load() {
 		t.Skip("binary has no FTS5")
 	}
 	if _, un, ok, err := m.FullText(t.Context(), TextBody, "needle7"); err != nil || !ok || len(un) != 40 {

@@ -92,6 +92,7 @@ func removeIndex(path string) error {
 // resetIndex begins a new index file, into which the next flush writes all that is in
 // memory. flushMu is held.
 func (a *Account) resetIndex() error {
+	a.noIndex = true
 	if err := a.db.Load().Close(); err != nil {
 		a.s.cfg.Log.Warn("close index", "account", a.name, "error", err)
 	}
@@ -102,23 +103,40 @@ func (a *Account) resetIndex() error {
 		m.flushed = nil
 		m.indexed.Store(0)
 	}
-	return a.openIndex()
+	err := a.openIndex()
+	a.noIndex = err != nil
+	return err
 }
 
-// healed begins a new index when err says that the one in use is damaged, and reports
+// healed begins a new index when err says that the one in use is damaged, or when too much waits for it, and reports
 // whether it makes sense to try again. was is the index that gave err. flushMu is held.
 func (a *Account) healed(was *sqlite.DB, err error) bool {
 	if a.db.Load() != was {
 		return true // somebody else did
 	}
-	if !sqlite.IsCorrupt(err) {
+	if !sqlite.IsCorrupt(err) && !a.tooMuchWaits() && !a.noIndex {
 		return false
 	}
-	a.s.cfg.Log.Warn("index is damaged, to be made again", "account", a.name, "error", err)
+	if !a.noIndex {
+		a.s.cfg.Log.Warn("index is damaged, to be made again", "account", a.name, "error", err)
+	}
 	if err := a.resetIndex(); err != nil {
 		a.s.cfg.Log.Error("index not made again", "account", a.name, "error", err)
 		return false
 	}
+	return true
+}
+
+// tooMuchWaits drops what waits for an index that can't be written, when it has become too much: a new index is made from the
+// tables and the files. What neither of them knows is lost: dates of SAVEDATE, and which UIDs were expunged, as the
+// new index says of itself. flushMu is held.
+func (a *Account) tooMuchWaits() bool {
+	a.pendMu.Lock()
+	defer a.pendMu.Unlock()
+	if len(a.pending) <= pendLimit {
+		return false
+	}
+	a.pending = nil
 	return true
 }
 
@@ -304,10 +322,11 @@ func (a *Account) pend(ops ...op) {
 }
 
 // flushSoon is how many changes make Run flush at once, flushNow how many make the
-// operation itself do it, since Run doesn't keep up.
+// operation itself do it, since Run doesn't keep up. With more than pendLimit the index is begun anew.
 const (
 	flushSoon = 256
 	flushNow  = 8192
+	pendLimit = 4 * flushNow // some ten MB at most
 )
 
 // flushIfMany flushes when so much waits that Run, if there is one, doesn't keep up. It is

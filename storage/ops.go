@@ -80,7 +80,7 @@ func removeRows(tx *sqlite.Tx, a *Account, validity uint32, first, last UID) err
 	if _, err := tx.Exec("DELETE FROM detail WHERE id BETWEEN ? AND ?", lo, hi); err != nil {
 		return err
 	}
-	if !a.fulltext {
+	if !a.fulltext.Load() {
 		return nil
 	}
 	_, err := tx.Exec("DELETE FROM fts WHERE rowid BETWEEN ? AND ?", lo, hi)

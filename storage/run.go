@@ -169,7 +169,7 @@ func (m *Mailbox) unload(now time.Time) {
 	if s == nil || m.refs.Load() != 0 || s.looked && s != m.flushed {
 		return
 	}
-	if m.a.fulltext && m.indexed.Load()+1 < uint32(s.UIDNext) {
+	if m.a.fulltext.Load() && m.indexed.Load()+1 < uint32(s.UIDNext) {
 		return // its text is still being indexed
 	}
 	if err := m.exactBound(s); err != nil {
