@@ -281,12 +281,7 @@ func (l *Local) AddAppPassword(ctx context.Context, q AppPassword) (Secret, erro
 	}
 	p := auth.AppPassword{Account: a.Name, Name: q.Name, Expires: q.Expires}
 	for _, s := range q.Services {
-		switch service := auth.Service(s); service {
-		case auth.IMAP, auth.SMTP, auth.POP3, auth.Sieve:
-			p.Services = append(p.Services, service)
-		default:
-			return Secret{}, fmt.Errorf("%w: service %q is none of imap, smtp, pop3, sieve", ErrInvalid, s)
-		}
+		p.Services = append(p.Services, auth.Service(s))
 	}
 	secret, err := l.Directory.AddAppPassword(ctx, p)
 	if err != nil {

@@ -30,8 +30,8 @@ func (d *Directory) AddAppPassword(ctx context.Context, p AppPassword) (secret s
 		return "", fmt.Errorf("app password: %w: it needs a name", ErrInvalid)
 	}
 	for _, s := range p.Services {
-		if !slices.Contains([]Service{IMAP, SMTP, POP3, Sieve}, s) {
-			return "", fmt.Errorf("app password %s: %w: no service %q", p.Name, ErrInvalid, s)
+		if !slices.Contains([]Service{IMAP, SMTP, POP3}, s) {
+			return "", fmt.Errorf("app password %s: %w: service %q is none of imap, smtp, pop3", p.Name, ErrInvalid, s)
 		}
 	}
 	secret = newAppSecret()

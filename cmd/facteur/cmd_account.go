@@ -174,7 +174,7 @@ func (c *cli) appPasswordAdd() *cobra.Command {
 			return ask(c, cmd, admin.Service.AddAppPassword, p, secretWriter(fmt.Sprintf("app password %q for", a[1])))
 		},
 	}
-	cmd.Flags().StringSliceVar(&services, "service", nil, "only for these `services`: imap, smtp, pop3, sieve")
+	cmd.Flags().StringSliceVar(&services, "service", nil, "only for these `services`: imap, smtp, pop3")
 	cmd.Flags().StringVar(&expires, "expires", "", "end after this `time`, such as 90d")
 	return cmd
 }
