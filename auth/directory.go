@@ -36,10 +36,9 @@ var (
 type Service string
 
 const (
-	IMAP  Service = "imap"
-	SMTP  Service = "smtp"
-	POP3  Service = "pop3"
-	Sieve Service = "sieve"
+	IMAP Service = "imap"
+	SMTP Service = "smtp"
+	POP3 Service = "pop3"
 )
 
 // Client is who tries to log in.
@@ -81,7 +80,7 @@ type Config struct {
 	Log        *slog.Logger
 	Now        func() time.Time // time.Now
 	Hostname   string           // postmaster and abuse there resolve too, also when it is not hosted
-	Separators string           // between user and subaddress: "+"; several are possible
+	Separators string           // between user and subaddress, such as "+"; several are possible; empty: there are no subaddresses
 	IgnoreDots bool             // j.doe is jdoe
 	Plus       bool             // offer SCRAM-SHA-256-PLUS
 	Throttle   bool             // count failed logins; off in the demo
@@ -114,9 +113,6 @@ func Open(path string, cfg Config) (*Directory, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
-	}
-	if cfg.Separators == "" {
-		cfg.Separators = "+"
 	}
 	if cfg.Hash == (HashCost{}) {
 		cfg.Hash = defaultHashCost

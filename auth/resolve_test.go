@@ -168,8 +168,15 @@ func TestPostmasterWithoutADomain(t *testing.T) {
 	wantErr(t, err, ErrNotHosted)
 }
 
+// The owner may want none.
+func TestNoSubaddresses(t *testing.T) {
+	d := village(t, Config{})
+	_, err := d.Resolve(t.Context(), spec(t, "alice+shop@example.org"))
+	wantErr(t, err, ErrNoUser)
+}
+
 func TestDotsIgnored(t *testing.T) {
-	d := village(t, Config{IgnoreDots: true})
+	d := village(t, Config{IgnoreDots: true, Separators: "+"})
 	for _, to := range []string{"jdoe@example.org", "J.D.o.e@example.org", "jd.oe+x@example.org"} {
 		r, err := d.Resolve(t.Context(), spec(t, to))
 		if got := describe(r, err); !strings.HasPrefix(got, "j.doe@example.org") {
@@ -203,7 +210,7 @@ func TestHosted(t *testing.T) {
 }
 
 func TestMaySendAs(t *testing.T) {
-	d := village(t, Config{})
+	d := village(t, Config{Separators: "+"})
 	for _, c := range []struct {
 		account, from string
 		want          bool

@@ -51,7 +51,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, quota: make(map[string]storage.Quota), now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
 	var err error
 	dir := t.TempDir()
-	w.users, err = auth.Open(filepath.Join(dir, "server.db"), auth.Config{Hash: auth.HashCost{MemoryKiB: 64, Time: 1, Threads: 1}})
+	w.users, err = auth.Open(filepath.Join(dir, "server.db"), auth.Config{Separators: "+", Hash: auth.HashCost{MemoryKiB: 64, Time: 1, Threads: 1}})
 	w.must(err)
 	t.Cleanup(func() { w.users.Close() })
 	w.store, err = storage.Open(filepath.Join(dir, "mail"), storage.Config{

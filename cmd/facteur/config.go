@@ -159,6 +159,9 @@ type StorageConfig struct {
 	FullText      bool `toml:"full_text"`
 }
 
+// lowWater is LowWater as a Store takes it, whose zero is a default and not none.
+func (s StorageConfig) lowWater() int64 { return max(int64(s.LowWater), 1) }
+
 // WebConfig is the public HTTP part.
 type WebConfig struct {
 	Enabled bool   `toml:"enabled"`
@@ -339,15 +342,17 @@ func (c *Config) check() error {
 	if c.Queue.First > c.Queue.Max {
 		fault("queue.first_retry %s is longer than queue.max_retry %s", c.Queue.First, c.Queue.Max)
 	}
-	for _, l := range []struct {
-		key   string
-		unset bool
+	for _, k := range []struct {
+		key  string
+		zero bool
 	}{
-		{"message_size", c.Limits.MessageSize == 0}, {"command", c.Limits.Command == 0},
-		{"data", c.Limits.Data == 0}, {"session", c.Limits.Session == 0},
+		{"limits.message_size", c.Limits.MessageSize == 0},
+		{"limits.command", c.Limits.Command == 0}, {"limits.data", c.Limits.Data == 0}, {"limits.session", c.Limits.Session == 0},
+		{"queue.first_retry", c.Queue.First == 0}, {"queue.max_retry", c.Queue.Max == 0},
+		{"queue.delay_notice", c.Queue.Delay == 0}, {"queue.give_up", c.Queue.GiveUp == 0}, {"dns.timeout", c.DNS.Timeout == 0},
 	} {
-		if l.unset {
-			fault("limits.%s is 0, which would be no limit: the server needs one", l.key)
+		if k.zero {
+			fault("%s is 0, and the server can't be without it", k.key)
 		}
 	}
 	if n := len(c.Queue.Source); n > 0 && n != c.Queue.families() {

@@ -73,6 +73,16 @@ func TestConfigTemplateTrust(t *testing.T) {
 	}
 }
 
+// Without a low-water mark mail is taken until the disk is full.
+func TestNoLowWater(t *testing.T) {
+	if got := (StorageConfig{}).lowWater(); got != 1 {
+		t.Errorf("0 is %d octets", got)
+	}
+	if got := (StorageConfig{LowWater: 5 << 20}).lowWater(); got != 5<<20 {
+		t.Errorf("5 MiB are %d octets", got)
+	}
+}
+
 // The limits of addresses are the configuration's for POP3 too.
 func TestLimitsOfPOP3(t *testing.T) {
 	cfg := DefaultConfig()
@@ -137,8 +147,10 @@ func TestConfigErrors(t *testing.T) {
 		{"short hostname", "hostname = \"mail\"", `hostname "mail" is not a full host name`},
 		{"route without host", host + "[[route]]\ndomain = \"*\"", "route number 1: domain and host are needed"},
 		{"password in the clear", host + "[[route]]\ndomain = \"*\"\nhost = \"a.example:25\"\nuser = \"u\"\npassword_file = \"p\"\ntls = \"opportunistic\"", "a password is only sent over TLS"},
-		{"no limit of size", host + "[limits]\nmessage_size = \"0\"", "limits.message_size is 0, which would be no limit"},
-		{"no limit of time", host + "[limits]\ncommand = \"0s\"", "limits.command is 0, which would be no limit"},
+		{"no limit of size", host + "[limits]\nmessage_size = \"0\"", "limits.message_size is 0, and the server can't be without it"},
+		{"no limit of time", host + "[limits]\ncommand = \"0s\"", "limits.command is 0"},
+		{"no time to give up", host + "[queue]\ngive_up = \"0s\"", "queue.give_up is 0"},
+		{"no time for DNS", host + "[dns]\ntimeout = \"0s\"", "dns.timeout is 0"},
 		{"two sources", host + "[queue]\nsource = [\"192.0.2.1\", \"192.0.2.2\"]", "queue.source names two addresses of one kind"},
 		{"retry order", host + "[queue]\nfirst_retry = \"5h\"", "queue.first_retry 5h0m0s is longer than queue.max_retry 4h0m0s"},
 	} {

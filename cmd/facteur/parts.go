@@ -120,7 +120,7 @@ func (p *parts) open(cfg Config, log *slog.Logger, deps Deps) error {
 		return err
 	}
 	p.store, err = storage.Open(filepath.Join(cfg.Data, "mail"), storage.Config{
-		Log: p.log, Now: deps.Now, Hostname: cfg.Hostname, LowWater: int64(cfg.Storage.LowWater),
+		Log: p.log, Now: deps.Now, Hostname: cfg.Hostname, LowWater: cfg.Storage.lowWater(),
 		Quota: p.quota(cfg.Storage), FullText: cfg.Storage.FullText && hasFTS5,
 	})
 	if err != nil {
