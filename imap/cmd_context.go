@@ -100,52 +100,73 @@ func (s *session) cancelUpdate(_ context.Context, _ *request) error {
 func (s *session) contextsGone(gone []int) {
 	for _, c := range s.contexts {
 		var out []int
-		for _, i := range gone {
-			if at, ok := slices.BinarySearch(c.found, s.view.uids[i]); ok {
-				out = append(out, i)
-				c.found = slices.Delete(c.found, at, at+1)
+		kept, k := c.found[:0], 0
+		for _, uid := range c.found {
+			for k < len(gone) && s.view.uids[gone[k]] < uid {
+				k++
+			}
+			if k < len(gone) && s.view.uids[gone[k]] == uid {
+				out = append(out, gone[k])
+			} else {
+				kept = append(kept, uid)
 			}
 		}
+		c.found = kept
 		s.writeUpdate(c, "REMOVEFROM", out)
 	}
 }
 
-// contextsChanged searches again and tells the difference. Messages from position from on have
-// just arrived: what a context wants to be fetched of them comes first (RFC 5465 7).
+// contextsChanged brings the results up to date. Messages from position from on have just arrived. A search that
+// isn't possible any more must not end the session, nor fail a command that has done what it had to.
 func (s *session) contextsChanged(ctx context.Context, from int) error {
-	for _, c := range s.contexts {
-		found, err := s.find(ctx, c.r, c.key)
-		if err != nil {
+	for _, c := range slices.Clone(s.contexts) {
+		err := s.contextChanged(ctx, c, from)
+		if err == nil {
+			continue
+		}
+		if err := s.onlyFatal(err, "result of a search not kept up to date"); err != nil {
 			return err
 		}
-		var added, removed []int
-		now := make([]storage.UID, 0, len(found))
-		for _, i := range found {
-			uid := s.view.uids[i]
-			if now = append(now, uid); !hasUID(c.found, uid) {
-				added = append(added, i)
-			}
-		}
-		var expunged []storage.UID // told of with their EXPUNGE; not in now yet, which stays ascending
-		for _, uid := range c.found {
-			i, ok := s.view.position(uid)
-			if !ok || hasUID(now, uid) {
-				continue
-			}
-			if _, there := s.view.entry(i); there {
-				removed = append(removed, i)
-			} else {
-				expunged = append(expunged, uid)
-			}
-		}
-		c.found = append(now, expunged...)
-		slices.Sort(c.found)
-		if err := s.fetchArrived(ctx, c, added, from); err != nil {
-			return err
-		}
-		s.writeUpdate(c, "REMOVEFROM", removed)
-		s.writeUpdate(c, "ADDTO", added)
+		s.out.printf("* NO [NOUPDATE %s] Can't be kept up to date any more\r\n", wire.AppendString(nil, c.tag, false))
+		s.contexts = slices.DeleteFunc(s.contexts, func(other *searchContext) bool { return other == c })
 	}
+	return nil
+}
+
+// contextChanged searches again and tells the difference; what a context wants to be fetched of messages that
+// have just arrived comes first (RFC 5465 7).
+func (s *session) contextChanged(ctx context.Context, c *searchContext, from int) error {
+	found, err := s.find(ctx, c.r, c.key)
+	if err != nil {
+		return err
+	}
+	var added, removed []int
+	now := make([]storage.UID, 0, len(found))
+	for _, i := range found {
+		uid := s.view.uids[i]
+		if now = append(now, uid); !hasUID(c.found, uid) {
+			added = append(added, i)
+		}
+	}
+	var expunged []storage.UID // told of with their EXPUNGE; not in now yet, which stays ascending
+	for _, uid := range c.found {
+		i, ok := s.view.position(uid)
+		if !ok || hasUID(now, uid) {
+			continue
+		}
+		if _, there := s.view.entry(i); there {
+			removed = append(removed, i)
+		} else {
+			expunged = append(expunged, uid)
+		}
+	}
+	c.found = append(now, expunged...)
+	slices.Sort(c.found)
+	if err := s.fetchArrived(ctx, c, added, from); err != nil {
+		return err
+	}
+	s.writeUpdate(c, "REMOVEFROM", removed)
+	s.writeUpdate(c, "ADDTO", added)
 	return nil
 }
 

@@ -2,7 +2,6 @@ package imap
 
 import (
 	"context"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -138,7 +137,8 @@ func (s *session) reportEvents(ctx context.Context, expunges bool) error {
 
 // reportNewMessages fetches, for MessageNew, the items that the client wants of messages
 // that have just arrived (RFC 5465 5.2): those from position from on, but for those that this
-// client has put there. They follow what search contexts tell.
+// client has put there. They MUST follow the ADDTO of search contexts, and what a context wants fetched MUST
+// precede it (section 7): of a message that both are about there are two FETCH responses.
 func (s *session) reportNewMessages(ctx context.Context, r *request, from int) error {
 	group, _ := s.notifying.selected()
 	if len(group.items) == 0 {
@@ -153,15 +153,26 @@ func (s *session) reportNewMessages(ctx context.Context, r *request, from int) e
 	return s.fetchUnasked(ctx, group.items, spans)
 }
 
-// fetchUnasked answers no command that could fail: a message whose encoding nobody knows is left out.
+// fetchUnasked answers no command that could fail: a message that can't be read, or whose encoding nobody knows, is left
+// out.
 func (s *session) fetchUnasked(ctx context.Context, items []fetchItem, spans []span) error {
 	f := &fetcher{session: s, r: &request{}, items: s.unasked(items)}
-	err := f.run(ctx, spans)
-	var refused *response
-	if errors.As(err, &refused) {
-		return nil
+	return s.onlyFatal(f.run(ctx, spans), "message not shown unasked")
+}
+
+// onlyFatal is for what no command asks for: a fault of ours is logged, and the session goes on if it can.
+func (s *session) onlyFatal(err error, what string) error {
+	if err == nil || s.out.err != nil {
+		return s.out.err
 	}
-	return err
+	_, fault, fatal := failure(err)
+	if fatal {
+		return err
+	}
+	if fault != nil {
+		s.log.Error("imap: "+what, "account", s.account, "error", fault)
+	}
+	return nil
 }
 
 // reportOthers tells of the mailboxes that are not selected: STATUS where messages changed,
