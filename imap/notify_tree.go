@@ -68,6 +68,7 @@ type treeReport struct {
 	was, now map[string]treeName
 	names    map[string]string // of those in was, by ID
 	renamed  map[string]string // new names, and what they were
+	affected map[string]bool   // the parents of what was created or deleted (RFC 5465 5.4)
 }
 
 func (t *treeReport) run(ctx context.Context, boxes []storage.MailboxInfo) error {
@@ -78,6 +79,7 @@ func (t *treeReport) run(ctx context.Context, boxes []storage.MailboxInfo) error
 			t.names[old.id] = name
 		}
 	}
+	t.findAffected(boxes)
 	q := &listRequest{extended: true, showSubscribed: true}
 	for i := range boxes {
 		m := &boxes[i]
@@ -103,6 +105,23 @@ func (t *treeReport) run(ctx context.Context, boxes []storage.MailboxInfo) error
 	return nil
 }
 
+func (t *treeReport) findAffected(boxes []storage.MailboxInfo) {
+	t.affected = make(map[string]bool)
+	there, ids := make(map[string]bool, len(boxes)), make(map[string]bool, len(boxes))
+	for i := range boxes {
+		m := &boxes[i]
+		there[m.Name], ids[m.ID] = true, true
+		if _, known := t.was[m.Name]; !known && t.names[m.ID] == "" {
+			t.affected[parentOf(m.Name)] = true
+		}
+	}
+	for name, old := range t.was {
+		if !there[name] && (old.id == "" || !ids[old.id]) {
+			t.affected[parentOf(name)] = true
+		}
+	}
+}
+
 // compare tells what is new about a name.
 func (t *treeReport) compare(ctx context.Context, m *storage.MailboxInfo, attrs string, events notifyEvents) error {
 	old, known := t.was[m.Name]
@@ -122,7 +141,8 @@ func (t *treeReport) compare(ctx context.Context, m *storage.MailboxInfo, attrs 
 		// It has moved with the one above it: RFC 5465 5.4 wants nothing more told.
 	case from != "" && events.has(mailboxName):
 		t.out.printf("* LIST (%s) \"/\" %s (\"OLDNAME\" (%s))\r\n", attrs, t.mailboxText(m.Name), t.mailboxText(from))
-	case !known && events.has(mailboxName), known && old.attrs != attrs && events.has(mailboxName|subscriptionChange):
+	case !known && events.has(mailboxName), known && old.attrs != attrs && events.has(mailboxName|subscriptionChange),
+		t.affected[m.Name] && events.has(mailboxName):
 		t.out.printf("* LIST (%s) \"/\" %s\r\n", attrs, t.mailboxText(m.Name))
 	}
 	now := treeName{attrs: attrs, id: m.ID}
