@@ -157,6 +157,9 @@ func (m listed) childInfo() string {
 
 // choose picks the mailboxes that match.
 func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
+	if q.recursive {
+		boxes = withParents(boxes)
+	}
 	matching := make([]bool, len(boxes))
 	above := make(map[string]subscribedBelow)
 	for i, m := range boxes {
@@ -187,6 +190,21 @@ func (q *listRequest) choose(boxes []storage.MailboxInfo) []listed {
 		out = append(out, l)
 	}
 	return out
+}
+
+// withParents adds the names above those that are subscribed without being there.
+func withParents(boxes []storage.MailboxInfo) []storage.MailboxInfo {
+	known := make(map[string]bool, len(boxes))
+	for i := range boxes {
+		known[boxes[i].Name] = true
+	}
+	for i := range boxes {
+		for name := parentOf(boxes[i].Name); name != "" && !known[name]; name = parentOf(name) {
+			known[name] = true
+			boxes = append(boxes, storage.MailboxInfo{Name: name, NoSelect: true})
+		}
+	}
+	return boxes
 }
 
 // parentOf is the name one level up; empty: there is none.
