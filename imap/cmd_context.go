@@ -85,13 +85,15 @@ func (s *session) cancelUpdate(_ context.Context, _ *request) error {
 	if d.End(); d.Err() != nil {
 		return d.Err()
 	}
+	kept := slices.Clone(s.contexts) // BAD changes nothing (RFC 9051 6)
 	for _, tag := range tags {
-		at := slices.IndexFunc(s.contexts, func(c *searchContext) bool { return c.tag == tag })
+		at := slices.IndexFunc(kept, func(c *searchContext) bool { return c.tag == tag })
 		if at < 0 {
 			return bad("No such context")
 		}
-		s.contexts = slices.Delete(s.contexts, at, at+1)
+		kept = slices.Delete(kept, at, at+1)
 	}
+	s.contexts = kept
 	return nil
 }
 
