@@ -361,6 +361,11 @@ func (c *Config) check() error {
 	if !oneOf(c.Web.MTASTS, "none", "testing", "enforce") {
 		fault("web.mta_sts %q is none of none, testing, enforce", c.Web.MTASTS)
 	}
+	for _, zone := range slices.Concat(c.MX.BlockLists, c.MX.AllowLists) {
+		if _, err := message.ParseDomain(zone); err != nil {
+			fault("mx: the DNS list %q is not a domain name such as zen.spamhaus.org", zone)
+		}
+	}
 	for i, t := range c.MX.Trust {
 		if t.Via == "" && t.Author == "" {
 			fault("mx.trust number %d needs via, author or both", i+1)
@@ -412,6 +417,9 @@ func (t Trust) reason() string {
 func (r *Route) check() error {
 	if r.Domain == "" || r.Host == "" {
 		return errors.New("domain and host are needed (domain \"*\" is all mail to elsewhere)")
+	}
+	if _, err := message.ParseDomain(r.Domain); err != nil && r.Domain != "*" {
+		return fmt.Errorf("domain %q is neither a domain name nor \"*\", all mail to elsewhere", r.Domain)
 	}
 	if _, err := splitHostPort(r.Host); err != nil {
 		return err

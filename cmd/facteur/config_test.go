@@ -151,6 +151,8 @@ func TestConfigErrors(t *testing.T) {
 		{"no limit of time", host + "[limits]\ncommand = \"0s\"", "limits.command is 0"},
 		{"no time to give up", host + "[queue]\ngive_up = \"0s\"", "queue.give_up is 0"},
 		{"no time for DNS", host + "[dns]\ntimeout = \"0s\"", "dns.timeout is 0"},
+		{"list that is no name", host + "[mx]\nblock_lists = [\"https://zen.example\"]", `mx: the DNS list "https://zen.example" is not a domain name`},
+		{"route of no domain", host + "[[route]]\ndomain = \"a b\"\nhost = \"a.example:25\"", `route number 1: domain "a b" is neither a domain name nor "*"`},
 		{"two sources", host + "[queue]\nsource = [\"192.0.2.1\", \"192.0.2.2\"]", "queue.source names two addresses of one kind"},
 		{"retry order", host + "[queue]\nfirst_retry = \"5h\"", "queue.first_retry 5h0m0s is longer than queue.max_retry 4h0m0s"},
 	} {
