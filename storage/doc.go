@@ -19,7 +19,9 @@
 //     by another program with bare LF, and is served with CRLF. A file whose I does
 //     not name its own folder is foreign and gets a new UID. The file "facteur" in
 //     each folder holds UIDVALIDITY, bounds of the UIDs and ModSeqs handed out, special use,
-//     subscription, the mailbox's ID and the letters of the keywords.
+//     subscription, the mailbox's ID, its METADATA and the letters of the keywords;
+//     "facteur-account" beside INBOX's holds the last UIDVALIDITY handed out, the account's
+//     METADATA, and subscribed names that are no mailbox.
 //  4. A delivery writes to tmp, syncs the file, renames it, syncs the folder, and then
 //     answers. Concurrent deliveries share the folder's sync and the index's
 //     transaction. The index runs WAL with synchronous=NORMAL, because of rule 1; after
