@@ -12,6 +12,7 @@ const (
 	flushEvery  = time.Second           // how long changes wait for the index at most
 	settleNews  = 20 * time.Millisecond // how long news of other programs are collected
 	idleAccount = 5 * time.Minute       // an account or mailbox nobody uses is closed after
+	idleIndex   = 10 * time.Second      // an index that nobody writes gives memory back after
 	lookDeaf    = 5 * time.Second       // a folder that nobody listened to is looked through
 	tidyEvery   = time.Hour
 	keepGone    = 90 * 24 * time.Hour    // expunged UIDs are remembered
@@ -89,6 +90,9 @@ func (s *Store) openAccounts() []*Account {
 func (s *Store) flushAll(ctx context.Context) {
 	for _, a := range s.openAccounts() {
 		a.tryFlush(ctx)
+		if err := a.db.Load().Rest(idleIndex); err != nil {
+			s.cfg.Log.Warn("memory of an index not given back", "account", a.name, "error", err)
+		}
 		a.refs.Add(-1)
 	}
 }

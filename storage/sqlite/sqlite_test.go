@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 )
 
 var steps = []string{
@@ -175,5 +176,39 @@ func BenchmarkWriteOneRow(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A database gives memory back once it rests, goes on as before, and is left alone while it is in use.
+func TestRest(t *testing.T) {
+	d := open(t, filepath.Join(t.TempDir(), "x.db"), Options{Migrations: steps})
+	write := func(v string) {
+		if err := d.Write(t.Context(), func(tx *Tx) error {
+			was := d.written.Load()
+			if err := d.Rest(0); err != nil || d.written.Load() != was {
+				t.Error("rests in a transaction", err)
+			}
+			_, err := tx.Exec("UPDATE t SET v=?", v)
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, v := range []string{"two", "three"} {
+		write(v)
+		if err := d.Rest(time.Hour); err != nil || d.written.Load() == 0 {
+			t.Error("rests too early", err)
+		}
+		if err := d.Rest(0); err != nil || d.written.Load() != 0 {
+			t.Error("doesn't rest", err)
+		}
+		var got string
+		if err := d.QueryRow(t.Context(), "SELECT v FROM t").Scan(&got); err != nil || got != v {
+			t.Error(got, err)
+		}
+	}
+	write("four")
+	if err := errors.Join(d.Close(), d.Rest(0)); err != nil {
+		t.Error(err)
 	}
 }

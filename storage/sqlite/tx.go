@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 
 	"github.com/mattn/go-sqlite3"
 )
@@ -27,7 +28,10 @@ func (d *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { d.turn <- struct{}{} }()
+	defer func() {
+		d.written.Store(time.Now().UnixNano())
+		d.turn <- struct{}{}
+	}()
 
 	tx := &Tx{d}
 	if _, err := tx.Exec("BEGIN IMMEDIATE"); err != nil {
@@ -47,6 +51,24 @@ func (d *DB) Write(ctx context.Context, fn func(*Tx) error) error {
 	}
 	done = true
 	return nil
+}
+
+// Rest gives back the memory in which the writer keeps pages of the file, half of what it has, when nothing was written
+// for a while. The next transaction reads again what it needs, mostly from the kernel. It never waits.
+func (d *DB) Rest(after time.Duration) error {
+	written := d.written.Load()
+	if written == 0 || time.Since(time.Unix(0, written)) < after {
+		return nil
+	}
+	select {
+	case <-d.turn:
+	default: // busy, or closed
+		return nil
+	}
+	defer func() { d.turn <- struct{}{} }()
+	d.written.Store(0)
+	_, err := d.conn.ExecContext(context.Background(), "PRAGMA shrink_memory")
+	return err
 }
 
 // prepared returns the writer's statement for a query. Queries are constants of the
