@@ -43,6 +43,14 @@ func TestSendingLimits(t *testing.T) {
 	send("ben@example.org", "250", "a@x.test", "d@x.test")
 }
 
+// A header that can't be signed is malformed, and no fault of ours: it would be so again at the next try.
+func TestHeaderWithTooManyFieldsIsRefused(t *testing.T) {
+	d := startDaemon(t, "")
+	c := d.submit("ann@example.org")
+	c.offer("ann@example.org", []string{"a@x.test"}, "From: ann@example.org\r\n"+strings.Repeat("Subject: again\r\n", 100)+"\r\nx")
+	c.Want("550 5.6.0")
+}
+
 var returnPath = regexp.MustCompile(`Return-Path: <([^>]*)>`)
 
 func TestForwardedMailBouncesToItsSender(t *testing.T) {

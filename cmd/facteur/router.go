@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -121,5 +122,9 @@ func (s signer) Sign(_ context.Context, from message.AddrSpec, m *mta.Message) (
 		return nil, err
 	}
 	whole := bytes.Join([][]byte{m.Prefix, header}, nil)
-	return s.keyring.Sign(domain, whole, bodyAfter(m.Body))
+	lines, err := s.keyring.Sign(domain, whole, bodyAfter(m.Body))
+	if errors.Is(err, sender.ErrTooManyFields) {
+		return nil, mta.NewReply(550, [3]int{5, 6, 0}, "Refused: the header has a field far too many times")
+	}
+	return lines, err
 }

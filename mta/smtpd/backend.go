@@ -48,7 +48,8 @@ type Senders interface {
 	MaySendAs(ctx context.Context, account string, from message.AddrSpec) (bool, error)
 }
 
-// Signer makes the DKIM-Signature header lines for a message of ours (both keys), CRLF ends.
+// Signer makes the DKIM-Signature header lines for a message of ours (both keys), CRLF ends. An error that is a
+// *mta.Reply refuses the message; any other is a fault of ours: the client comes again.
 type Signer interface {
 	Sign(ctx context.Context, from message.AddrSpec, m *mta.Message) ([]byte, error)
 }

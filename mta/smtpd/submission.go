@@ -2,6 +2,7 @@ package smtpd
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"facteur/mta"
@@ -32,7 +33,11 @@ func (c *conn) submit(ctx context.Context, m *mta.Message) *mta.Reply {
 	m.Prefix = c.s.appendReceived(make([]byte, 0, 2048), m)
 	if c.s.Signer != nil {
 		signatures, err := c.s.Signer.Sign(ctx, authors[0], m)
-		if err != nil {
+		var unfit *mta.Reply
+		switch {
+		case errors.As(err, &unfit):
+			return unfit
+		case err != nil:
 			return mta.TempFail(err)
 		}
 		m.Prefix = append(m.Prefix, signatures...)
