@@ -63,7 +63,7 @@ func (s *Sender) connect(ctx context.Context, p place, policy tlsPolicy) (*sessi
 	}
 	ses.close()
 	switch {
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, ses.tls != "": // or TLS stands, and it is the server that has failed
 		return nil, err
 	case policy.level == tlsVerify:
 		return nil, fmt.Errorf("%w (%s): %w", errTLS, policy.source, err)
@@ -122,7 +122,7 @@ func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy) err
 	}
 	outcome := TLSOutcome{Host: ses.host, Policy: policy.source}
 	switch {
-	case err != nil:
+	case err != nil && ses.tls == "":
 		outcome.Fault = err.Error()
 	case !ses.strict:
 		outcome.TLS, outcome.Fault = ses.tls, "certificate not verified"
