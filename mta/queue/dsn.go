@@ -205,14 +205,16 @@ func (f *Fate) status() string {
 }
 
 // returned is the original, or its header, and the type of the part that holds it
-// (RFC 3461 4.3, RFC 6522 2, RFC 6533 4). Only a failure returns the whole.
+// (RFC 3461 4.3, RFC 6522 2, RFC 6533 4). Only a failure returns the whole, and none of a message with REQUIRETLS
+// (RFC 8689 5).
 func (r *report) returned() (octets []byte, kind string, err error) {
 	m := r.original
 	limit := int64(maxReturnedUnset)
 	if m.Env.Return == mta.ReturnFull {
 		limit = maxReturned
 	}
-	if r.has(ActionFailed) && m.Env.Return != mta.ReturnHeaders && m.Size() <= limit && m.Env.Encoding != mta.EncodingBinaryMIME {
+	whole := m.Env.Return != mta.ReturnHeaders && !m.Env.RequireTLS && m.Env.Encoding != mta.EncodingBinaryMIME
+	if r.has(ActionFailed) && whole && m.Size() <= limit {
 		octets = make([]byte, m.Size())
 		n := copy(octets, m.Prefix)
 		if _, err := m.Body.Reader().ReadAt(octets[n:], 0); err != nil {

@@ -109,6 +109,16 @@ func TestReportQuotesOnlyWhatAServerSaid(t *testing.T) {
 	}
 }
 
+// TestReportOfRequireTLSReturnsNoBody, also where the sender asked for one (RFC 8689 5).
+func TestReportOfRequireTLSReturnsNoBody(t *testing.T) {
+	m := original("alice@home.test", false)
+	m.Env.RequireTLS, m.Env.Return = true, mta.ReturnFull
+	r := report{original: m, fates: []Fate{fate(ActionFailed, "bob@x.test", 550, [3]int{5, 1, 1}, "no")}}
+	if octets, kind, err := r.returned(); err != nil || kind != "text/rfc822-headers" || strings.Contains(string(octets), "At noon?") {
+		t.Errorf("%s %q, %v", kind, octets, err)
+	}
+}
+
 // checkReport reads a report with the standard library's parsers: so many parts
 // must be there, with fields that end with CRLF.
 func checkReport(t testing.TB, octets []byte, want int) {

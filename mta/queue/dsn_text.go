@@ -99,6 +99,7 @@ func advice(status string, f Fate) string {
 		"6.7":  "The other server does not take international addresses. Use an address of the plain form, if the recipient has one.",
 		"7.1":  "The other server refuses the message by its own rules. Its answer below may say why; if not, ask its owner.",
 		"7.5":  "No connection as safe as the domain demands could be made. Its owner has to repair its settings.",
+		"7.10": "The message may go over an encrypted connection only, and none could be made. If you demanded that yourself (REQUIRETLS), send it without.",
 		"7.30": "You demanded encryption on the whole way (REQUIRETLS), which the other side does not offer. Send without that demand if you can.",
 	}
 	if s := known[rest]; s != "" && (class == "5" || !strings.HasPrefix(rest, "7.")) {

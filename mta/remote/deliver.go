@@ -105,10 +105,13 @@ func (f *failures) add(err error) {
 // reply is what the recipients are told whom none of the domain's servers has told anything.
 func (f *failures) reply(domain string, servers int) *mta.Reply {
 	switch {
-	case f.requireTLS && (errors.Is(f.why, errRequireTLS) || errors.Is(f.why, errTLS)):
-		// RFC 8689 4.2.1: no server of the domain can; waiting changes nothing.
+	// RFC 8689 4.2.1: no server of the domain can; waiting changes nothing.
+	case f.requireTLS && errors.Is(f.why, errRequireTLS):
 		return &mta.Reply{Code: 550, Enhanced: [3]int{5, 7, 30}, Err: f.why,
 			Text: fmt.Sprintf("The sender demands REQUIRETLS, and no server of %s offers it", domain)}
+	case f.requireTLS && errors.Is(f.why, errTLS):
+		return &mta.Reply{Code: 550, Enhanced: [3]int{5, 7, 10}, Err: f.why,
+			Text: fmt.Sprintf("The sender demands REQUIRETLS, and no server of %s can be reached as safely as that", domain)}
 	case errors.Is(f.why, errNoAddress) && f.missing < servers:
 		return unresolved(domain, f.why)
 	}

@@ -51,7 +51,8 @@ func study(m *mta.Message, to []mta.Recipient) (needs, error) {
 // prepare fits the message to what the session's server can take, or says with a
 // permanent reply why that cannot be.
 func (s *session) prepare(m *mta.Message, n needs) (*form, *mta.Reply) {
-	f := &form{msg: m, size: m.Size(), utf8: n.utf8, requireTLS: n.requireTLS, dsn: s.has("DSN")}
+	f := &form{msg: m, size: m.Size(), utf8: n.utf8, dsn: s.has("DSN")}
+	f.requireTLS = n.requireTLS && s.tls != "" && s.has("REQUIRETLS") // a report goes without, if it must
 	if n.utf8 && !s.has("SMTPUTF8") {
 		// RFC 6531 3.5, RFC 6533 4: no downgrade exists.
 		return nil, mta.NewReply(553, [3]int{5, 6, 7},

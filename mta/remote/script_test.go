@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/netip"
@@ -181,10 +182,11 @@ func TestDialogues(t *testing.T) {
 }
 
 func playDialogue(t *testing.T, text string) {
+	cert, roots := certificate(t, "wrong.test")
 	d := &dialogue{
-		t:       t,
-		zone:    &zone{mx: map[string][]dns.MX{}, four: map[string][]string{}, six: map[string][]string{}, broken: map[string]bool{}},
-		peers:   &peers{t: t, scripts: map[string][]script{}, cert: selfSigned(t)},
+		t:     t,
+		zone:  &zone{mx: map[string][]dns.MX{}, four: map[string][]string{}, six: map[string][]string{}, broken: map[string]bool{}},
+		peers: &peers{t: t, scripts: map[string][]script{}, cert: cert}, roots: roots,
 		message: &mta.Message{ID: "test", Arrived: time.Now()},
 		body:    "Subject: hi\r\n\r\nHello\r\n",
 		sends:   1,
@@ -212,6 +214,7 @@ type dialogue struct {
 	zone    *zone
 	peers   *peers
 	cfg     Config
+	roots   *x509.CertPool // trusts the peers' certificate, which is wrong.test's
 	message *mta.Message
 	body    string
 	sends   int
@@ -254,6 +257,8 @@ func (d *dialogue) set(key, value string) {
 		d.zone.broken[f[0]] = true
 	case "authentic":
 		d.zone.authentic = true
+	case "trusted":
+		d.cfg.Roots = d.roots
 	case "self":
 		d.cfg.SelfNames = f
 	case "from":

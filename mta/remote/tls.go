@@ -36,8 +36,9 @@ type demands struct {
 }
 
 func demandsOf(m *mta.Message) (demands, error) {
-	d := demands{require: m.Env.RequireTLS}
-	if d.require {
+	// RFC 8689 5: a report is not lost for want of REQUIRETLS on its way.
+	d := demands{require: m.Env.RequireTLS && !m.Env.MailFrom.IsZero()}
+	if m.Env.RequireTLS {
 		return d, nil // RFC 8689 4.1: REQUIRETLS wins over the header field
 	}
 	header, err := m.Body.Header()
@@ -59,9 +60,9 @@ func (s *Sender) tlsPolicyFor(ctx context.Context, domain string, h host, authen
 	case found && policy.Mode == STSEnforce:
 		return tlsPolicy{level: tlsVerify, source: "MTA-STS", err: policy.refusal(domain, h.name), require: d.require}
 	case d.require:
-		// RFC 8689 4.2.1: the server's name must itself be beyond doubt.
+		// RFC 8689 4.2.1: the server's name must itself be beyond doubt, as the domain's own is.
 		p := tlsPolicy{level: tlsVerify, source: "REQUIRETLS", require: true}
-		if !authentic {
+		if !authentic && h.name != domain {
 			p.err = fmt.Errorf("neither DNSSEC nor MTA-STS vouches for %s as a server of %s", h.name, domain)
 		}
 		return p
