@@ -36,8 +36,7 @@ func (r *report) originalRecipient(orcpt string) string {
 	if !ok {
 		return "rfc822; " + orcpt
 	}
-	kind = strings.ToLower(strings.TrimSpace(kind))
-	if kind == "utf-8" && !r.utf8() {
+	if strings.EqualFold(kind, "utf-8") && !r.utf8() {
 		addr = utf8AddrXtext(addr)
 	}
 	return kind + "; " + addr

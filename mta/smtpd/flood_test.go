@@ -189,7 +189,7 @@ func TestGoSMTPClient(t *testing.T) {
 		t.Fatalf("%d messages", len(got))
 	}
 	e := got[1].Env
-	if e.ENVID != "id+1" || e.MailFrom.Local != "jörg" || !e.UTF8 || e.To[0].ORCPT != "utf-8;jörg@example.org" || e.To[0].Notify.String() != "FAILURE,DELAY" || got[1].Path == "" || len(got[1].Text) != 2400014 {
+	if e.ENVID != "id+1" || e.MailFrom.Local != "jörg" || !e.UTF8 || e.To[0].ORCPT != "UTF-8;jörg@example.org" || e.To[0].Notify.String() != "FAILURE,DELAY" || got[1].Path == "" || len(got[1].Text) != 2400014 {
 		t.Errorf("%+v, %d octets in %q", e, len(got[1].Text), got[1].Path)
 	}
 }

@@ -223,7 +223,7 @@ func parseORCPT(s string, utf8OK bool) (string, bool) {
 	if !ok || addr == "" {
 		return "", false
 	}
-	return strings.ToLower(kind) + ";" + addr, true
+	return kind + ";" + addr, true // in the letters' case that it came in (RFC 3461 5.2.1)
 }
 
 // decodeXtext reads xtext (RFC 3461 4): "+XX" stands for an octet. What comes out is printable ASCII:
@@ -286,7 +286,7 @@ func decodeUTF8Address(s string, utf8OK bool) (string, bool) {
 
 // parsePath reads the address of MAIL or RCPT. Characters outside of ASCII need SMTPUTF8 (RFC 6531 3.5).
 func parsePath(path string, utf8OK bool, bad [3]int) (message.AddrSpec, *mta.Reply) {
-	addr, err := message.ParseAddrSpec(path)
+	addr, err := message.ParseAddrSpec(withoutRoute(path))
 	if err != nil {
 		return addr, mta.NewReply(501, bad, "The %s", strings.TrimSuffix(err.Error(), "\n"))
 	}
@@ -298,4 +298,20 @@ func parsePath(path string, utf8OK bool, bad [3]int) (message.AddrSpec, *mta.Rep
 		}
 	}
 	return addr, nil
+}
+
+// withoutRoute takes a source route off a path: "@a.test,@b.test:joe@c.test" is for joe@c.test. It has to be recognised, and
+// what it asks for we don't do (RFC 5321 4.1.1.3, appendix C).
+func withoutRoute(path string) string {
+	route, mailbox, ok := strings.Cut(path, ":")
+	if !ok {
+		return path
+	}
+	for hop := range strings.SplitSeq(route, ",") {
+		domain, at := strings.CutPrefix(hop, "@")
+		if _, err := message.ParseDomain(domain); !at || err != nil {
+			return path // no route: a colon in quotes or in a literal, or nonsense
+		}
+	}
+	return mailbox
 }

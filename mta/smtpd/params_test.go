@@ -30,6 +30,32 @@ func TestCutPath(t *testing.T) {
 	}
 }
 
+// TestSourceRoute: a route is recognised, and not followed (RFC 5321 4.1.1.3).
+func TestSourceRoute(t *testing.T) {
+	for path, want := range map[string]string{
+		"@a.test:joe@c.test":          "joe@c.test",
+		"@a.test,@b.test:joe@c.test":  "joe@c.test",
+		`@a.test:"@x:joe"@c.test`:     `"@x:joe"@c.test`,
+		"joe@c.test":                  "joe@c.test",
+		`"@a.test:joe"@c.test`:        `"@a.test:joe"@c.test`,
+		"@a.test:":                    "",
+		"@a.test":                     "",
+		"@:joe@c.test":                "",
+		"@a.test,b.test:joe@c.test":   "",
+		"@a.test,:joe@c.test":         "",
+		"@a.test:@b.test:joe@c.test":  "",
+		"@a.test:joe@[IPv6:2001::1]":  "joe@[IPv6:2001::1]",
+		"joe@[IPv6:2001::1]":          "joe@[IPv6:2001::1]",
+		"@a.test:postmaster":          "",
+		"@a.test, @b.test:joe@c.test": "",
+	} {
+		got, r := parsePath(path, false, [3]int{5, 1, 3})
+		if got.String() != want || (r == nil) != (want != "") {
+			t.Errorf("%s: %q, %v", path, got, r)
+		}
+	}
+}
+
 func TestXtext(t *testing.T) {
 	for _, c := range []struct {
 		in, want string
@@ -51,7 +77,8 @@ func TestORCPT(t *testing.T) {
 		utf8     bool
 	}{
 		{"rfc822;a+2Bb@c", "rfc822;a+b@c", false},
-		{"RFC822;a@c", "rfc822;a@c", false},
+		{"RFC822;a@c", "RFC822;a@c", false}, // RFC 3461 5.2.1 (d): no letter's case is changed
+		{`UTF-8;\x{E9}@c`, "UTF-8;é@c", false},
 		{`utf-8;\x{E9}@c`, "utf-8;é@c", false},
 		{`utf-8;\x{1F600}@c`, "utf-8;😀@c", false},
 		{"utf-8;é@c", "utf-8;é@c", true},

@@ -90,7 +90,7 @@ func ParseDomain(s string) (string, error) {
 // ParseAddrSpec reads one address as it stands between the angle brackets of an
 // SMTP path (RFC 5321 4.1.2, RFC 6531 3.3). The domain starts after the last
 // "@"; "%", "!" and quoted text in the local-part are never given a meaning. A
-// source route is refused: what it asks for, we don't do. The errors wrap
+// source route is no part of an address: who takes paths takes it off. The errors wrap
 // ErrAddress.
 func ParseAddrSpec(s string) (AddrSpec, error) {
 	at := strings.LastIndexByte(s, '@')
