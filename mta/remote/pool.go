@@ -55,7 +55,7 @@ func (p *pool) take(key string) *session {
 // put keeps a session, or closes it.
 func (p *pool) put(key string, s *session, now time.Time) {
 	p.mu.Lock()
-	if s.broken || p.closed || s.used >= maxUses || now.Sub(s.started) > maxAge ||
+	if s.broken || p.closed || s.usedUp() || now.Sub(s.started) > maxAge ||
 		len(p.idle[key]) >= p.perKey || p.count >= maxIdle {
 		p.mu.Unlock()
 		s.close()

@@ -210,16 +210,22 @@ func (s *session) sizeLimit() int64 {
 }
 
 // recipientLimit is how many recipients one transaction may have: what LIMITS
-// says (RFC 9422), and never over the 100 every server takes (RFC 5321 4.5.3.1.8).
-func (s *session) recipientLimit() int {
-	for word := range strings.FieldsSeq(s.ext["LIMITS"]) {
-		if v, ok := strings.CutPrefix(strings.ToUpper(word), "RCPTMAX="); ok {
+// says, and never over the 100 every server takes (RFC 5321 4.5.3.1.8).
+func (s *session) recipientLimit() int { return s.limit("RCPTMAX", 100) }
+
+// usedUp reports whether the session has had as many transactions as it may.
+func (s *session) usedUp() bool { return s.used >= s.limit("MAILMAX", maxUses) }
+
+// limit is a limit of the peer's (RFC 9422 4), or ours where that is lower.
+func (s *session) limit(name string, ours int) int {
+	for word := range strings.FieldsSeq(strings.ToUpper(s.ext["LIMITS"])) {
+		if v, ok := strings.CutPrefix(word, name+"="); ok {
 			if n, err := strconv.Atoi(v); err == nil && n > 0 {
-				return min(n, 100)
+				return min(n, ours)
 			}
 		}
 	}
-	return 100
+	return ours
 }
 
 // errNoSTARTTLS: the peer offers none, or took it back.
