@@ -106,7 +106,6 @@ func (c *conn) greet() bool {
 		if err == nil {
 			c.s.Log.Info("talked before the greeting", "listener", c.peer.Listener, "peer", c.peer.Addr.String())
 			c.say(replyEarly)
-			c.closing = true
 			return false
 		}
 		if !errors.Is(err, os.ErrDeadlineExceeded) {

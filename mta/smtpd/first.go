@@ -54,7 +54,7 @@ func (f *FirstContact) Ask(peer netip.Addr, env *mta.Envelope, now time.Time) *m
 	k := contactOf(network, env)
 	first, ok := f.asked[k]
 	switch {
-	case !ok || now.Sub(first) > giveUp:
+	case !ok || now.Sub(first) > giveUp || now.Before(first): // the last: the clock was ahead
 		f.makeRoom(now)
 		f.asked[k] = now
 		return comeAgain(f.Wait)

@@ -61,6 +61,17 @@ func TestFirstContact(t *testing.T) {
 	}
 }
 
+// TestFirstContactUnderAClockThatWasAhead: who came while the clock was a year ahead is not asked to come again in a year.
+func TestFirstContactUnderAClockThatWasAhead(t *testing.T) {
+	f := &FirstContact{Wait: 5 * time.Minute, Keep: time.Hour, Max: 100}
+	peer, env, now := netip.MustParseAddr("192.0.2.1"), &mta.Envelope{}, time.Unix(1e9, 0)
+	f.Ask(peer, env, now.Add(365*24*time.Hour))
+	f.Ask(peer, env, now)
+	if r := f.Ask(peer, env, now.Add(6*time.Minute)); r != nil {
+		t.Error(r)
+	}
+}
+
 func TestFirstContactSurvivesARestart(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "first-contact.json")
 	now := time.Unix(1e9, 0)

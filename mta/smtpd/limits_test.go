@@ -239,7 +239,7 @@ func TestTalkingBeforeTheGreeting(t *testing.T) {
 		p, cancel, done := pipe(t, cfg)
 		defer cancel()
 		p.send("EHLO spam.example.org\r\n")
-		p.want("554 5.5.1")
+		p.want("421 4.7.0")
 		<-done
 		p.conn.Close()
 

@@ -21,7 +21,7 @@ var (
 	replyEnough     = mta.NewReply(421, [3]int{4, 7, 0}, "Too many errors")
 	replyIdle       = mta.NewReply(421, [3]int{4, 7, 0}, "Too many commands without a message")
 	replyHTTP       = mta.NewReply(421, [3]int{4, 7, 0}, "This is a mail server")
-	replyEarly      = mta.NewReply(554, [3]int{5, 5, 1}, "You talked before the greeting")
+	replyEarly      = mta.NewReply(421, [3]int{4, 7, 0}, "You talked before the greeting") // after a 554 QUIT would be waited for (RFC 5321 3.1)
 	replyUnknown    = mta.NewReply(500, [3]int{5, 5, 1}, "No such command; try HELP")
 	replyElsewhere  = mta.NewReply(502, [3]int{5, 5, 1}, "Not available here")
 	replyNoArgument = mta.NewReply(501, [3]int{5, 5, 4}, "This command takes no argument")
