@@ -3,6 +3,7 @@ package queue
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"facteur/storage/message"
 )
@@ -56,19 +57,30 @@ func utf8AddrXtext(s string) string {
 	return b.String()
 }
 
-// plain makes a value fit for a header field of this report: no control characters,
-// and ASCII unless the report is an international one.
+// maxWord octets without a blank are let through; with the name of a field they still are a line (RFC 5322 2.1.1).
+const maxWord = 900
+
+// plain makes a value fit for a header field of this report: no control characters, ASCII unless the report is an
+// international one, and no word that is longer than a line may be.
 func (r *report) plain(s string) string {
-	utf8 := r.utf8()
-	return strings.Map(func(c rune) rune {
+	var b strings.Builder
+	word := 0
+	for _, c := range s {
 		switch {
 		case c < ' ' || c == 0x7f:
-			return ' '
-		case c >= 0x80 && !utf8:
-			return '?'
+			c = ' '
+		case c >= utf8.RuneSelf && !r.utf8():
+			c = '?'
 		}
-		return c
-	}, s)
+		if word += utf8.RuneLen(c); c == ' ' {
+			word = 0
+		} else if word > maxWord {
+			b.WriteByte(' ')
+			word = 0
+		}
+		b.WriteRune(c)
+	}
+	return b.String()
 }
 
 // foldField writes a header field, folded at spaces near 76 octets (RFC 5322 2.2.3).

@@ -109,6 +109,21 @@ func TestReportQuotesOnlyWhatAServerSaid(t *testing.T) {
 	}
 }
 
+// TestReportHasNoLineOverTheLimit, whatever the other server says in one word (RFC 5322 2.1.1).
+func TestReportHasNoLineOverTheLimit(t *testing.T) {
+	r := report{original: original("alice@home.test", true), now: time.Now(), hostname: "mail.home.test", postmaster: addr("postmaster@home.test")}
+	r.fates = []Fate{fate(ActionFailed, "bob@x.test", 550, [3]int{5, 7, 1}, "see https://x.test/"+strings.Repeat("é", 2000))}
+	octets, err := r.bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.SplitSeq(string(octets), "\r\n") {
+		if len(line) > 998 {
+			t.Errorf("%d octets: %.40q", len(line), line)
+		}
+	}
+}
+
 // TestReportOfRequireTLSReturnsNoBody, also where the sender asked for one (RFC 8689 5).
 func TestReportOfRequireTLSReturnsNoBody(t *testing.T) {
 	m := original("alice@home.test", false)
