@@ -138,7 +138,7 @@ type job struct {
 	warned   bool
 	lost     bool // the message's octets are gone
 
-	due   int64 // a try is over: when the next one is to be; 0: there is none, or it was no try
+	due   int64 // a try is over, or it was no time for one: when the next one is to be; 0: there is none
 	again bool  // an operator has changed the row since it was read
 
 	patience *time.Timer // of a delivery under way: overdue
@@ -165,7 +165,11 @@ func (q *Queue) fetch(ctx context.Context, j *job) (ok bool, err error) {
 	if err := rows.Scan(&j.message, &next, &j.attempts, &held, &j.warned, &recipients, &id, &arrived, &size, &metaText, &header, &prefix, &data); err != nil {
 		return false, err
 	}
-	if held != 0 || next > micros(q.cfg.Now()) {
+	if held != 0 {
+		return false, nil
+	}
+	if next > micros(q.cfg.Now()) {
+		j.due = next
 		return false, nil
 	}
 	var w meta

@@ -154,3 +154,43 @@ func TestClockSetBackAndTheAgeOfAMessage(t *testing.T) {
 		}
 	})
 }
+
+// TestClockSetBackALittle: a retry that waits for its lane is not forgotten when the clock goes back behind its time, by
+// less than what counts as set back; nor what comes in then to be held for a moment.
+func TestClockSetBackALittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var wrong atomic.Int64
+		var slow atomic.Bool
+		p := &peer{answer: func(*mta.Message, mta.Recipient) mta.Result {
+			if slow.Load() {
+				time.Sleep(3 * time.Second)
+				return mta.Result{RemoteMTA: "mx.test"}
+			}
+			return mta.Result{RemoteMTA: "mx.test", Err: mta.NewReply(451, [3]int{4, 2, 0}, "later")}
+		}}
+		cfg := testConfig(t, map[string]Transport{"*": p})
+		cfg.Now = wrongBy(&wrong)
+		q := open(t, t.TempDir(), cfg)
+		defer running(t, q)()
+		for range 3 { // and the lane takes one at a time
+			add(t, q, newMail("a@home.test", "b@x.test"))
+		}
+		synctest.Wait()
+		slow.Store(true)
+		time.Sleep(time.Second)
+		if n, err := q.Retry(t.Context(), Filter{}); n != 3 || err != nil {
+			t.Fatal(n, err)
+		}
+		synctest.Wait()
+		wrong.Store(int64(-30 * time.Second))
+		held := newMail("a@home.test", "c@y.test")
+		held.Arrived = cfg.Now()
+		held.Env.HoldUntil = held.Arrived.Add(10 * time.Second) // still behind what was read
+		add(t, q, held)
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if left := jobs(t, q); len(left) != 0 {
+			t.Errorf("%d tries, left: %+v", len(p.seen()), left)
+		}
+	})
+}

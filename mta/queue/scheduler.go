@@ -140,8 +140,12 @@ func (q *Queue) settle(l *lane, now time.Time) {
 	}
 }
 
-// wakeBy makes sure that Run looks again when next has come. Callers hold q.mu.
+// wakeBy makes sure that Run looks again when next has come, and reads what is due then also when the clock has gone back
+// behind what was read. Callers hold q.mu.
 func (q *Queue) wakeBy(next int64) {
+	if next <= q.sched.cursor.next {
+		q.rewind(fromMicros(next))
+	}
 	if at := q.sched.wakeAt; at.IsZero() || next < micros(at) {
 		q.poke()
 	}
@@ -203,7 +207,8 @@ func (q *Queue) overdue(j *job) {
 
 // finished takes a tried job off its lane and starts what its end makes room for. What Run has read while the job was in
 // memory it has passed over, so that a job which is due already is for its lane to read again: an operator has changed
-// it meanwhile, or its result could not be written down for so long.
+// it meanwhile, or its result could not be written down for so long. One that is not due any more, since the clock has gone
+// back since it was read, is for Run to read again.
 func (q *Queue) finished(j *job, l *lane, kept int64) {
 	now := q.cfg.Now()
 	q.mu.Lock()
@@ -219,8 +224,11 @@ func (q *Queue) finished(j *job, l *lane, kept int64) {
 	}
 	l.active--
 	l.used = now
-	if j.again || j.due != 0 && j.due <= micros(now) {
+	switch {
+	case j.again || j.due != 0 && j.due <= micros(now):
 		l.more = true
+	case j.due != 0 && j.due <= s.cursor.next:
+		q.rewind(fromMicros(j.due))
 	}
 	s.offer(l)
 	q.dispatch(now)
