@@ -19,6 +19,7 @@ import (
 	"facteur/mta"
 	"facteur/mta/dns"
 	"facteur/storage/message"
+	"facteur/test/loopback"
 )
 
 // zone is a Resolver made of maps. A name that it lacks does not exist; the name of
@@ -182,7 +183,7 @@ func TestDialogues(t *testing.T) {
 }
 
 func playDialogue(t *testing.T, text string) {
-	cert, roots := certificate(t, "wrong.test")
+	cert, roots := loopback.Certificate(t, "wrong.test")
 	d := &dialogue{
 		t:     t,
 		zone:  &zone{mx: map[string][]dns.MX{}, four: map[string][]string{}, six: map[string][]string{}, broken: map[string]bool{}},
