@@ -78,7 +78,6 @@ type Account struct {
 	QuotaBytes    int64     `json:"quota_bytes"`
 	QuotaMessages int64     `json:"quota_messages"`
 	SendPerDay    int       `json:"send_per_day"`
-	NoCaps        []string  `json:"no_caps,omitempty"`
 	Path          string    `json:"path"`
 }
 

@@ -47,13 +47,7 @@ func (s *session) capabilities() []string {
 	if s.inflater == nil { // RFC 4978 3: not twice
 		caps = append(caps, "COMPRESS=DEFLATE")
 	}
-	return slices.DeleteFunc(caps, s.switchedOff)
-}
-
-// switchedOff reports whether this account doesn't get a capability: it isn't shown, and its
-// commands are unknown.
-func (s *session) switchedOff(capability string) bool {
-	return slices.ContainsFunc(s.noCaps, func(off string) bool { return strings.EqualFold(capability, off) })
+	return caps
 }
 
 // appendLimit stays below 2^53: imapflow reads more as 0 and refuses to append.
@@ -112,9 +106,6 @@ func (s *session) enableOne(name string) bool {
 	case "UIDONLY":
 		on = &s.uidOnly
 	default:
-		return false
-	}
-	if s.switchedOff(name) {
 		return false
 	}
 	if *on {

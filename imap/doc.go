@@ -32,10 +32,8 @@
 // (PREVIEW), 9208 (QUOTA), 9394 (PARTIAL), 9585 (INPROGRESS), 9586 (UIDONLY), 9590
 // (LIST-METADATA), 9738 (MESSAGELIMIT), 9755 (UTF8=ACCEPT), 10022 (UIDBATCHES).
 //
-// BUGS. There are no access control lists, and so no LIST-MYRIGHTS; there is no CONTEXT=SORT. A
-// capability that is switched off for an account takes its commands along, but the arguments
-// that it brings to other commands still work for those who use them unasked. Under NOTIFY a
-// client hears of messages that it has put into other mailboxes itself, and the ends of commands
+// BUGS. There are no access control lists, and so no LIST-MYRIGHTS; there is no CONTEXT=SORT.
+// Under NOTIFY a client hears of messages that it has put into other mailboxes itself, and the ends of commands
 // tell EXISTS and EXPUNGE of a selected mailbox that it did not ask to watch. MESSAGELIMIT is a
 // million by default, so that no command is cut short: a client that doesn't know RFC 9738 takes
 // the part that it gets for the whole. It bounds memory, not time: STORE of a million messages
