@@ -201,6 +201,33 @@ func (fs *flagSets) fromName(letters, extra string) Flags {
 	return f
 }
 
+// fewSets are always kept.
+const fewSets = 1000
+
+// dropSets renumbers the sets of flags when many are kept, without those that no message has any more. It is called before an operation
+// asks for a set's number. The lock is held.
+func (m *Mailbox) dropSets() {
+	if len(m.flags.sets) <= max(m.sets, fewSets) {
+		return
+	}
+	s, fresh := m.snap.Load(), newFlagSets(m.flags.keywords)
+	became := map[uint32]uint32{}
+	all := make([]int, s.Len())
+	for i := range all {
+		all[i] = i
+		was := s.recAt(i).setID()
+		if _, ok := became[was]; !ok {
+			n, err := fresh.number(s.sets[was].flags)
+			if err != nil {
+				return // it had room before
+			}
+			became[was] = n
+		}
+	}
+	m.flags, m.sets = fresh, 2*len(fresh.sets)
+	m.publish(m.base().changed(all, func(_ int, r *rec) { r.set = r.set&inNew | became[r.setID()] }))
+}
+
 // apply works out what Store makes of a message's flags.
 func (op FlagOp) apply(old, arg Flags) Flags {
 	switch op {

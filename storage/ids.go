@@ -130,3 +130,15 @@ func (r references) thread(tx *sqlite.Tx, email string) (uint64, error) {
 	}
 	return thread, nil
 }
+
+// refSlices: a tidy goes through one of so many parts of the table, since it may hold millions of references, and others wait meanwhile.
+const refSlices = 256
+
+// tidyReferences forgets references to threads of which no message is left. Another that names one of their Message-IDs gets the
+// same ThreadID by thread, or is the first of its own.
+func tidyReferences(tx *sqlite.Tx, slice uint64) error {
+	first := slice % refSlices << 56
+	_, err := tx.Exec("DELETE FROM ref WHERE hash BETWEEN ? AND ? AND NOT EXISTS (SELECT 1 FROM detail WHERE detail.thread=ref.thread)",
+		int64(first), int64(first|(1<<56-1)))
+	return err
+}

@@ -39,6 +39,7 @@ type Mailbox struct {
 	mu    sync.Mutex
 	info  *maildir.Info
 	flags *flagSets // nil: not loaded
+	sets  int       // with more sets of flags, those that no message has are dropped
 	// Files with UIDs from indexNext on are news, until the folder was looked through once
 	// (Snapshot.looked); after that, the table knows all.
 	indexNext UID
@@ -250,6 +251,7 @@ func (m *Mailbox) ready(ctx context.Context) error {
 	if err := m.refresh(ctx, false); err != nil {
 		return fmt.Errorf("look through mailbox %q: %w", m.Name(), err)
 	}
+	m.dropSets()
 	return nil
 }
 

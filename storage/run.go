@@ -144,7 +144,7 @@ func (s *Store) closeIdle() {
 	}
 }
 
-// tidy forgets what was expunged long ago.
+// tidy forgets what was expunged long ago, and what is known of threads that have no messages any more.
 func (a *Account) tidy(ctx context.Context) error {
 	old := a.s.cfg.Now().Add(-keepGone).UnixMicro()
 	return a.db.Load().Write(ctx, func(tx *sqlite.Tx) error {
@@ -152,11 +152,14 @@ func (a *Account) tidy(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); n == 0 || err != nil {
+		if n, err := res.RowsAffected(); err != nil {
 			return err
+		} else if n > 0 {
+			if _, err = tx.Exec("UPDATE mailbox SET since=max(since, ?)", old); err != nil {
+				return err
+			}
 		}
-		_, err = tx.Exec("UPDATE mailbox SET since=max(since, ?)", old)
-		return err
+		return tidyReferences(tx, uint64(a.s.cfg.Now().Unix()/int64(tidyEvery.Seconds())))
 	})
 }
 
