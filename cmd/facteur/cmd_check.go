@@ -89,7 +89,7 @@ func (c *cli) check(ctx context.Context, file string, o checkOptions) error {
 		return err
 	}
 	out.SPF = &out.Verdict.SPF
-	d := smtpd.Decide(factsOf(out.Verdict), smtpd.Policy{})
+	d := smtpd.Decide(factsOf(out.Verdict))
 	out.Disposition, out.Reply = d.Action.String(), "250 2.0.0 Accepted"
 	if d.Reply != nil {
 		out.Reply = d.Reply.Error()

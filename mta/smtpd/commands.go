@@ -20,7 +20,6 @@ const (
 
 	anyState = stateNew | stateHello | stateMail | stateRcpt | stateBdat
 	noMail   = stateNew | stateHello
-	greeted  = anyState &^ stateNew
 )
 
 // command is one row of what we understand.

@@ -49,7 +49,6 @@ type Config struct {
 	// Of the MX.
 	Verifier  Verifier // nil: senders are not checked
 	Deliverer Deliverer
-	Policy    Policy
 	Names     Names         // nil: no reverse names
 	Lists     *Lists        // nil: none asked
 	First     *FirstContact // nil: strangers are not asked to come again

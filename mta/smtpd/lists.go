@@ -27,8 +27,7 @@ type Addresses interface {
 // List is one DNS list of addresses (RFC 5782).
 type List struct {
 	Zone  string
-	Allow bool           // a list of good ones: who is on it is not looked for on the others
-	Codes []netip.Prefix // answers that count; empty: all of 127.0.0.0/8
+	Allow bool // a list of good ones: who is on it is not looked for on the others
 }
 
 // Lists asks DNS lists about peers. A list that is out of order is not asked for an hour: one that
@@ -64,7 +63,7 @@ func (l *Lists) Check(ctx context.Context, peer netip.Addr) *mta.Reply {
 	hits := make([]bool, len(l.Lists))
 	var wg sync.WaitGroup
 	for i := range l.Lists {
-		wg.Go(func() { hits[i] = l.listed(ctx, &l.Lists[i], peer) })
+		wg.Go(func() { hits[i] = l.listed(ctx, l.Lists[i].Zone, peer) })
 	}
 	wg.Wait()
 	zone := ""
@@ -83,36 +82,25 @@ func (l *Lists) Check(ctx context.Context, peer netip.Addr) *mta.Reply {
 }
 
 // listed asks one list.
-func (l *Lists) listed(ctx context.Context, list *List, peer netip.Addr) bool {
-	if l.Now().Before(l.finding(list.Zone).suspended) {
+func (l *Lists) listed(ctx context.Context, zone string, peer netip.Addr) bool {
+	if l.Now().Before(l.finding(zone).suspended) {
 		return false
 	}
-	answer, err := l.DNS.IPv4(ctx, reverse(peer)+"."+list.Zone)
+	answer, err := l.DNS.IPv4(ctx, reverse(peer)+"."+zone)
 	if err != nil {
 		return false
 	}
-	hit := false
 	for _, a := range answer.Records {
 		switch {
 		case mayNot.Contains(a):
-			l.suspend(list.Zone, fmt.Sprintf("answers %s: we may not ask", a))
+			l.suspend(zone, fmt.Sprintf("answers %s: we may not ask", a))
 			return false
 		case !codes.Contains(a):
-			l.suspend(list.Zone, fmt.Sprintf("answers %s, which is no code", a))
+			l.suspend(zone, fmt.Sprintf("answers %s, which is no code", a))
 			return false
 		}
-		hit = hit || list.counts(a)
 	}
-	return hit && l.sane(ctx, list.Zone)
-}
-
-func (list *List) counts(a netip.Addr) bool {
-	for _, p := range list.Codes {
-		if p.Contains(a) {
-			return true
-		}
-	}
-	return len(list.Codes) == 0
+	return l.sane(ctx, zone)
 }
 
 // sane finds out whether a list that has a hit lists everybody: dead lists do.

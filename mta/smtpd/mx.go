@@ -21,7 +21,7 @@ func (c *conn) receive(ctx context.Context, m *mta.Message) *mta.Reply {
 	}
 
 	// Do we want it?
-	d := Decide(facts, c.s.Policy)
+	d := Decide(facts)
 	c.found = append(facts.attrs(), slog.String("action", d.Action.String()), slog.String("why", d.Why))
 	if d.Action == Refuse {
 		return d.Reply

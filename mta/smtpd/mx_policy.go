@@ -2,11 +2,6 @@ package smtpd
 
 import "facteur/mta"
 
-// Policy is what the owner has set for the MX.
-type Policy struct {
-	IgnoreDMARC bool // domains' wishes are written down and not followed
-}
-
 // Action is what becomes of a message.
 type Action uint8
 
@@ -25,8 +20,8 @@ type Decision struct {
 	Reply  *mta.Reply
 }
 
-// Decide says what becomes of a message. It looks at nothing but its arguments.
-func Decide(f Facts, p Policy) Decision {
+// Decide says what becomes of a message. It looks at nothing but the facts.
+func Decide(f Facts) Decision {
 	switch {
 	case f.FromFault != "":
 		// Without one author there is nobody DMARC could be asked about, and readers would show
@@ -38,8 +33,6 @@ func Decide(f Facts, p Policy) Decision {
 		return Decision{Action: Accept, Why: "dmarc " + f.DMARC}
 	case f.Override != "":
 		return Decision{Action: Accept, Why: "override: " + f.Override}
-	case p.IgnoreDMARC:
-		return Decision{Action: Accept, Why: "dmarc " + f.DMARC + ", ignored"}
 	case f.DMARC == "temperror" && f.DMARCPolicy == "reject":
 		// Whoever has a name below the author's with a broken DNS could come in here otherwise.
 		return refuse("dmarc temperror", 451, [3]int{4, 7, 1}, "No answer from DNS for "+f.Author+", please try again later")
