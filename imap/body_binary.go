@@ -64,7 +64,7 @@ func binaryExtent(root *message.Part, path []uint32) (e extent, encoding string,
 	if len(path) == 0 {
 		return extent{root.Start, root.End}, "binary", true
 	}
-	p, _ := findPart(root, path)
+	p := findPart(root, path)
 	if p == nil {
 		return extent{}, "", false
 	}

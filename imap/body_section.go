@@ -123,38 +123,32 @@ func appendSection(b []byte, s section, utf8OK bool) []byte {
 
 // findPart follows part numbers down the tree (RFC 9051 6.4.5). A part that is not a
 // multipart has one part, its body; numbers after a message/rfc822 count in the
-// message that it holds. single says that the last number meant the body of a
-// message with one part, whose header is the message's. nil: there is no such part.
-func findPart(root *message.Part, path []uint32) (p *message.Part, single bool) {
-	p = root
+// message that it holds. nil: there is no such part.
+func findPart(root *message.Part, path []uint32) *message.Part {
+	p, body := root, false // body: the number before meant that of p
 	for i, n := range path {
-		if i > 0 {
-			if single && !p.IsMessage() {
-				return nil, false
-			}
-			if p.IsMessage() {
-				if len(p.Parts) == 0 {
-					return nil, false
-				}
-				p = &p.Parts[0]
-			} else if !p.IsMultipart() && p == root {
-				return nil, false
-			}
-		}
-		single = false
 		switch {
-		case p.IsMultipart():
-			if int64(n) > int64(len(p.Parts)) {
-				return nil, false
+		case i == 0:
+		case p.IsMessage():
+			if len(p.Parts) == 0 {
+				return nil
 			}
-			p = &p.Parts[n-1]
-		case n == 1:
-			single = true
-		default:
-			return nil, false
+			p = &p.Parts[0]
+		case body:
+			return nil
 		}
+		if body = !p.IsMultipart(); body {
+			if n != 1 {
+				return nil
+			}
+			continue
+		}
+		if int64(n) > int64(len(p.Parts)) {
+			return nil
+		}
+		p = &p.Parts[n-1]
 	}
-	return p, single
+	return p
 }
 
 // extent is a stretch of octets of the message.
@@ -165,7 +159,7 @@ type extent struct{ from, to int64 }
 func (s section) extent(root *message.Part) (e extent, ok bool) {
 	p := root
 	if len(s.path) > 0 {
-		if p, _ = findPart(root, s.path); p == nil {
+		if p = findPart(root, s.path); p == nil {
 			return extent{}, false
 		}
 		switch s.text {

@@ -39,13 +39,11 @@ type Config struct {
 	Version      string // for ID
 	SpoolDir     string // for what one APPEND brings over 1 MiB; empty: os.TempDir
 	MaxMessage   int64  // octets of one message; 0: 50 MiB
-	MaxConns     int    // in all; 0: 10,000
 	MaxPerAddr   int    // connections of one address before login; 0: 20, negative: no limit
 	MaxPerUser   int    // connections of one user from one address; 0: 40, negative: no limit
 	MessageLimit int    // messages one command may touch (RFC 9738); 0: 1,000,000, see BUGS
 
 	LoginTimeout time.Duration // from connect to login; 0: 2 minutes
-	IdleTimeout  time.Duration // without a command; 0: 31 minutes (RFC 9051 5.4)
 	KeepAlive    time.Duration // between two signs of life in IDLE; 0: 2 minutes
 	Grace        time.Duration // for commands under way at shutdown; 0: 30 seconds
 
@@ -54,12 +52,10 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.MaxMessage, 50<<20)
-	setDefault(&c.MaxConns, 10000)
 	setDefault(&c.MaxPerAddr, 20)
 	setDefault(&c.MaxPerUser, 40)
 	setDefault(&c.MessageLimit, 1000000)
 	setDefault(&c.LoginTimeout, 2*time.Minute)
-	setDefault(&c.IdleTimeout, 31*time.Minute)
 	setDefault(&c.KeepAlive, 2*time.Minute)
 	setDefault(&c.Grace, 30*time.Second)
 	setDefault(&c.progressEvery, progressEvery)
@@ -191,12 +187,15 @@ func (s *Server) start(ctx context.Context, nc net.Conn) {
 	}()
 }
 
+// maxConns is how many connections there may be in all.
+const maxConns = 10_000
+
 // admit counts a new connection in, unless there are too many. Strangers get half of
 // all places at most, so that a flood of them doesn't end the users' sessions.
 func (s *Server) admit(c *conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || len(s.conns) >= s.cfg.MaxConns || len(s.conns)-s.inside >= (s.cfg.MaxConns+1)/2 {
+	if s.closing || len(s.conns) >= maxConns || len(s.conns)-s.inside >= maxConns/2 {
 		return false
 	}
 	if s.cfg.MaxPerAddr > 0 && s.strange[c.addr] >= s.cfg.MaxPerAddr {

@@ -82,9 +82,12 @@ func (s *session) run(ctx context.Context) error {
 	}
 }
 
+// idleTimeout is how long a client may go without a command (RFC 9051 5.4 asks for 30 minutes at least).
+const idleTimeout = 31 * time.Minute
+
 // awaitCommand waits for the start of a command. NOTIFY lets us speak meanwhile.
 func (s *session) awaitCommand(ctx context.Context) error {
-	timeout := s.srv.cfg.IdleTimeout
+	timeout := idleTimeout
 	if s.state == notAuthenticated {
 		timeout = time.Until(s.deadline)
 	}
