@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -193,4 +194,29 @@ func TestClockSetBackALittle(t *testing.T) {
 			t.Errorf("%d tries, left: %+v", len(p.seen()), left)
 		}
 	})
+}
+
+// TestClockSetBackAndWhatWasSent: what an account sent while the clock was a year ahead doesn't count for a year.
+func TestClockSetBackAndWhatWasSent(t *testing.T) {
+	var wrong atomic.Int64
+	cfg := testConfig(t, map[string]Transport{"*": &peer{}})
+	cfg.Now = wrongBy(&wrong)
+	cfg.Limits = func(context.Context, string) Limits { return Limits{Messages: 1} }
+	q := open(t, t.TempDir(), cfg)
+	defer q.Close()
+	for _, ahead := range []time.Duration{365 * 24 * time.Hour, 0} {
+		wrong.Store(int64(ahead))
+		m := newMail("alice@home.test", "b@x.test")
+		m.Arrived = cfg.Now()
+		if r, err := q.Submit(t.Context(), "alice", m); r != nil || err != nil {
+			t.Errorf("%s ahead: %v, %v", ahead, r, err)
+		}
+	}
+	if err := q.prune(cfg.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var rows int
+	if err := q.db.QueryRow(t.Context(), "SELECT count(*) FROM sent").Scan(&rows); err != nil || rows != 1 {
+		t.Errorf("%d hours are kept, %v", rows, err)
+	}
 }

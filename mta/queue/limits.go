@@ -39,8 +39,8 @@ func (q *Queue) Submit(ctx context.Context, account string, m *mta.Message) (ref
 func (q *Queue) count(tx *sqlite.Tx, account string, keys map[string]bool, limits Limits) (*mta.Reply, error) {
 	hour := q.cfg.Now().Unix() / 3600
 	var messages, fresh int
-	if err := tx.QueryRow("SELECT coalesce(sum(messages), 0), coalesce(sum(fresh), 0) FROM sent WHERE account = ? AND hour > ?",
-		account, hour-24).Scan(&messages, &fresh); err != nil {
+	if err := tx.QueryRow("SELECT coalesce(sum(messages), 0), coalesce(sum(fresh), 0) FROM sent WHERE account = ? AND hour > ? AND hour <= ?",
+		account, hour-24, hour).Scan(&messages, &fresh); err != nil {
 		return nil, err
 	}
 	var unknown []string

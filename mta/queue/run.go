@@ -290,7 +290,8 @@ func (q *Queue) prune(now time.Time) error {
 		if _, err := tx.Exec("DELETE FROM message WHERE num IN "+old, before); err != nil {
 			return fmt.Errorf("messages: %w", err)
 		}
-		_, err := tx.Exec("DELETE FROM sent WHERE hour < ?", now.Add(-48*time.Hour).Unix()/3600)
+		hour := now.Unix() / 3600 // those to come are of a clock that was ahead
+		_, err := tx.Exec("DELETE FROM sent WHERE hour NOT BETWEEN ? AND ?", hour-48, hour+1)
 		return err
 	})
 }

@@ -122,6 +122,9 @@ func (t *STS) entry(domain string) *stsEntry {
 // is old.
 func (t *STS) update(ctx context.Context, domain string, e *stsEntry) {
 	now := t.cfg.Now()
+	if now.Before(e.Fetched) { // the clock was ahead: the policy holds from now, and is old
+		e.Fetched, e.Expires = now.Add(-stsRefresh), now.Add(e.policy.MaxAge)
+	}
 	answer, err := t.cfg.Resolver.TXT(ctx, "_mta-sts."+domain)
 	if err != nil && !dns.IsNotFound(err) {
 		return // nobody knows: what we have stays

@@ -165,6 +165,27 @@ func TestSTSIsKeptOverARestart(t *testing.T) {
 	c.want(t, c.open(t, dir), STSEnforce, 1)
 }
 
+// TestSTSUnderAClockThatWasAhead: a policy that was fetched while the clock was a year ahead is fetched anew when it is put
+// right, and doesn't hold for a year.
+func TestSTSUnderAClockThatWasAhead(t *testing.T) {
+	for _, announced := range []bool{true, false} {
+		dir := t.TempDir()
+		c, s := newSTSCase(t, dir)
+		c.now = c.now.Add(365 * 24 * time.Hour)
+		c.want(t, s, STSEnforce, 1)
+		c.now = c.now.Add(-365 * 24 * time.Hour)
+		s = c.open(t, dir)
+		if announced {
+			c.want(t, s, STSEnforce, 2)
+			continue
+		}
+		delete(c.zone.txt, "_mta-sts.x.test")
+		c.want(t, s, STSEnforce, 1)
+		c.now = c.now.Add(8 * 24 * time.Hour)
+		c.want(t, s, "", 1)
+	}
+}
+
 // TestSTSForgetsNoPolicyThatHasJustCome: Run finds none for a domain and forgets it, while a delivery fetches one.
 func TestSTSForgetsNoPolicyThatHasJustCome(t *testing.T) {
 	dir := t.TempDir()
