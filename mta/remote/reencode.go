@@ -76,7 +76,7 @@ func partTo7Bit(part []byte, depth int) ([]byte, error) {
 		err = fmt.Errorf("%w: a signed part is in 8 bits", errNotEncodable)
 	case strings.HasPrefix(kind, "multipart/") && boundary != "":
 		out, err = multipartTo7Bit(body, boundary, depth)
-	case kind == "message/rfc822" || kind == "message/global":
+	case kind == "message/rfc822": // message/global may be encoded as a whole (RFC 6532 3.7), which spares its header
 		out, err = messageTo7Bit(body, depth+1)
 	case encoded == "quoted-printable" || encoded == "base64":
 		err = fmt.Errorf("%w: a part says it is encoded and holds 8-bit octets", errNotEncodable)

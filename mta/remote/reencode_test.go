@@ -28,6 +28,8 @@ func TestTo7Bit(t *testing.T) {
 			mime + "Content-Type: multipart/mixed; boundary=\"b\"\nContent-Transfer-Encoding: 7bit\n\npr??\n--b\n\nplain\n--b\nContent-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n=C3=BC\n--b--\n"},
 		{"attached message", mime + "Content-Type: message/rfc822\n\nSubject: y\n" + text + "\nö\n",
 			mime + "Content-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\nSubject: y\n" + text + mime + qp + "\n=C3=B6\n"},
+		{"attached international message", mime + "Content-Type: message/global\n\nSubject: ö\n",
+			mime + "Content-Type: message/global\nContent-Transfer-Encoding: base64\n\nU3ViamVjdDogw7YNCg==\n"},
 		{"8-bit header", "Subject: ä\n\nx\n", ""},
 		{"signed", "Content-Type: multipart/signed; boundary=b\n\n--b\n\nä\n--b--\n", ""},
 		{"says base64, is not", "Content-Transfer-Encoding: base64\n\nä\n", ""},
