@@ -50,9 +50,38 @@ func (s *Sender) connectMX(ctx context.Context, h host, policy tlsPolicy) (*sess
 	return ses, nil
 }
 
-// connect opens a session under a policy: dial, greeting, EHLO, STARTTLS. Where TLS may fail, a failed
-// handshake costs the connection and a second one is made in the clear.
+// sessionError is why a session with the server at addr came to nothing.
+type sessionError struct {
+	addr netip.Addr
+	err  error
+}
+
+func (e *sessionError) Error() string { return e.err.Error() }
+func (e *sessionError) Unwrap() error { return e.err }
+
+// connect opens a session under a policy. Where the server at one address can be reached and fails, those that were not
+// dialled yet are, once: RFC 5321 5.1 wants two addresses tried at least.
 func (s *Sender) connect(ctx context.Context, p place, policy tlsPolicy) (*session, error) {
+	ses, err := s.connectOnce(ctx, p, policy)
+	var failed *sessionError
+	if ctx.Err() != nil || !errors.As(err, &failed) {
+		return ses, err
+	}
+	at := slices.Index(p.addrs, failed.addr)
+	if at < 0 || at == len(p.addrs)-1 {
+		return nil, err
+	}
+	p.addrs = p.addrs[at+1:]
+	ses, second := s.connectOnce(ctx, p, policy)
+	if errors.As(second, &failed) || second == nil {
+		return ses, second
+	}
+	return nil, err // what a server said tells more than that others can't be reached
+}
+
+// connectOnce dials, takes the greeting, says EHLO and STARTTLS. Where TLS may fail, a failed
+// handshake costs the connection and a second one is made in the clear.
+func (s *Sender) connectOnce(ctx context.Context, p place, policy tlsPolicy) (*session, error) {
 	ses, err := s.open(ctx, p, policy)
 	if err != nil {
 		return nil, err
@@ -63,10 +92,10 @@ func (s *Sender) connect(ctx context.Context, p place, policy tlsPolicy) (*sessi
 	}
 	ses.close()
 	switch {
-	case ctx.Err() != nil, ses.tls != "": // or TLS stands, and it is the server that has failed
-		return nil, err
+	case ctx.Err() != nil, ses.answered(err):
+		return nil, ses.failed(err)
 	case policy.level == tlsVerify:
-		return nil, fmt.Errorf("%w (%s): %w", errTLS, policy.source, err)
+		return nil, ses.failed(fmt.Errorf("%w (%s): %w", errTLS, policy.source, err))
 	}
 	// RFC 7435 3: some protection or none, but the mail arrives.
 	s.cfg.Log.Info("TLS failed, sending in the clear", "host", p.name, "error", err)
@@ -96,7 +125,7 @@ func (s *Sender) open(ctx context.Context, p place, policy tlsPolicy) (*session,
 	}
 	if err != nil {
 		ses.close()
-		return nil, err
+		return nil, ses.failed(err)
 	}
 	return ses, nil
 }
@@ -122,7 +151,7 @@ func (s *Sender) secure(ctx context.Context, ses *session, policy tlsPolicy) err
 	}
 	outcome := TLSOutcome{Host: ses.host, Policy: policy.source}
 	switch {
-	case err != nil && ses.tls == "":
+	case err != nil && !ses.answered(err):
 		outcome.Fault = err.Error()
 	case !ses.strict:
 		outcome.TLS, outcome.Fault = ses.tls, "certificate not verified"

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -67,6 +68,19 @@ func newSession(conn net.Conn, host string, t Timeouts, now time.Time) *session 
 	s := &session{host: host, peer: conn.RemoteAddr().String(), timeouts: t, started: now}
 	s.setConn(conn)
 	return s
+}
+
+// failed says at which address a session came to nothing.
+func (s *session) failed(err error) error {
+	at, _ := netip.ParseAddrPort(s.peer)
+	return &sessionError{addr: at.Addr(), err: err}
+}
+
+// answered reports whether TLS stands and the server has said no over it, so that err is none of TLS. A connection that
+// is lost after the handshake is one: in TLS 1.3 the server may still find fault with it then.
+func (s *session) answered(err error) bool {
+	var said *mta.Reply
+	return s.tls != "" && errors.As(err, &said)
 }
 
 func (s *session) setConn(conn net.Conn) {

@@ -177,8 +177,8 @@ func TestRequireTLS(t *testing.T) {
 		want string
 	}{
 		{"all is well", &simulate.Peer{TLS: good}, enforcing(t), "2.0.0"},
-		{"nobody vouches", &simulate.Peer{TLS: good}, nil, "5.7.30"},
-		{"bad certificate", &simulate.Peer{TLS: bad}, enforcing(t), "5.7.30"},
+		{"nobody vouches", &simulate.Peer{TLS: good}, nil, "5.7.10"},
+		{"bad certificate", &simulate.Peer{TLS: bad}, enforcing(t), "5.7.10"},
 		{"not offered", &simulate.Peer{TLS: good, Hide: []string{"REQUIRETLS"}}, enforcing(t), "5.7.30"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
