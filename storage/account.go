@@ -185,9 +185,6 @@ func (a *Account) Release() {
 	a.refs.Add(-1)
 }
 
-// Name is the account's name, "alice@example.org".
-func (a *Account) Name() string { return a.name }
-
 // Mailbox opens a mailbox, or returns the open one. INBOX is matched without
 // regard to case. Release it when done.
 func (a *Account) Mailbox(ctx context.Context, name string) (*Mailbox, error) {

@@ -29,7 +29,7 @@ func (a *Account) mailboxForDelivery(ctx context.Context, name string) (*Mailbox
 		if err := a.refreshTree(ctx); err != nil { // another program may have made it
 			return nil, err
 		}
-		if err := a.createMailbox(ctx, clean, "", true); err != nil {
+		if err := a.createMailbox(clean, "", true); err != nil {
 			return nil, err
 		}
 	}
@@ -51,10 +51,10 @@ func (a *Account) CreateMailbox(ctx context.Context, name, use string) error {
 	if exists {
 		return fmt.Errorf("mailbox %q: %w", clean, ErrExists)
 	}
-	return a.createMailbox(ctx, clean, use, false)
+	return a.createMailbox(clean, use, false)
 }
 
-func (a *Account) createMailbox(ctx context.Context, name, use string, subscribed bool) error {
+func (a *Account) createMailbox(name, use string, subscribed bool) error {
 	if err := a.s.Free(); err != nil {
 		return err
 	}
@@ -62,11 +62,11 @@ func (a *Account) createMailbox(ctx context.Context, name, use string, subscribe
 	defer a.treeMu.Unlock()
 	defer a.listed()
 	for parent := parentOf(name); parent != ""; parent = parentOf(parent) {
-		if err := a.makeFolder(ctx, parent, "", subscribed); err != nil {
+		if err := a.makeFolder(parent, "", subscribed); err != nil {
 			return err
 		}
 	}
-	if err := a.makeFolder(ctx, name, use, subscribed); err != nil {
+	if err := a.makeFolder(name, use, subscribed); err != nil {
 		return err
 	}
 	a.treeChanged()
@@ -74,7 +74,7 @@ func (a *Account) createMailbox(ctx context.Context, name, use string, subscribe
 }
 
 // makeFolder makes one mailbox, if it isn't there. treeMu is held.
-func (a *Account) makeFolder(ctx context.Context, name, use string, subscribed bool) error {
+func (a *Account) makeFolder(name, use string, subscribed bool) error {
 	if a.mailboxes[name] != nil {
 		return nil
 	}
@@ -258,7 +258,7 @@ func (a *Account) RenameMailbox(ctx context.Context, from, to string) error {
 		return err
 	}
 	for parent := parentOf(to); parent != ""; parent = parentOf(parent) {
-		if err := a.makeFolder(ctx, parent, "", false); err != nil {
+		if err := a.makeFolder(parent, "", false); err != nil {
 			return err
 		}
 	}

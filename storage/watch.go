@@ -135,7 +135,7 @@ func (w *watcher) look(ctx context.Context, news []event) {
 		switch {
 		case !ok:
 		case of.m == nil:
-			w.lookTree(ctx, of.a, dir, names)
+			w.lookTree(ctx, of.a, names)
 		case of.m.Gone():
 			w.forget(dir, of)
 		default:
@@ -189,7 +189,8 @@ func (m *Mailbox) agrees(sub maildir.Sub, name string, there bool) bool {
 	return ok && expected == there
 }
 
-func (w *watcher) lookTree(ctx context.Context, a *Account, dir string, names map[string]bool) {
+// lookTree lists the account's folders anew when one has come or gone, and watches what there is now.
+func (w *watcher) lookTree(ctx context.Context, a *Account, names map[string]bool) {
 	for name := range names {
 		if strings.HasPrefix(name, ".") {
 			w.refreshTree(ctx, a)
