@@ -21,7 +21,7 @@ func appendEnvelope(b []byte, e *message.Envelope, utf8OK bool) []byte {
 	b = appendText(b, e.Date, utf8OK)
 	b = append(b, ' ')
 	subject := e.Subject
-	subject.Value = squeezeBlanks(subject.Value)
+	subject.Value = message.SqueezeBlanks(subject.Value)
 	b = appendText(b, subject, utf8OK)
 	for _, list := range [...][]message.Address{e.From, sender, replyTo, e.To, e.Cc, e.Bcc} {
 		b = append(b, ' ')
@@ -53,8 +53,9 @@ func appendAddresses(b []byte, list []message.Address, utf8OK bool) []byte {
 // One that lacks either must not look like that; it gets the words that Dovecot puts there,
 // which clients know.
 func envelopeParts(a *message.Address) (mailbox, host string) {
-	mailbox, host = a.Mailbox, a.Host
-	if mailbox == "" {
+	mailbox, ok := a.Local()
+	host = a.Host
+	if !ok {
 		mailbox = "MISSING_MAILBOX"
 	}
 	if host == "" {
@@ -98,26 +99,4 @@ func withoutNUL(s string) string {
 		return s
 	}
 	return strings.ReplaceAll(s, "\x00", "\ufffd")
-}
-
-// squeezeBlanks makes one blank of every run of them, as Dovecot does with a Subject:
-// what folding leaves behind is for no one to see.
-func squeezeBlanks(s string) string {
-	if !strings.Contains(s, "  ") && strings.IndexByte(s, '\t') < 0 {
-		return s
-	}
-	var out strings.Builder
-	blank := false
-	for i := 0; i < len(s); i++ {
-		if s[i] == ' ' || s[i] == '\t' {
-			blank = true
-			continue
-		}
-		if blank && out.Len() > 0 {
-			out.WriteByte(' ')
-		}
-		blank = false
-		out.WriteByte(s[i])
-	}
-	return out.String()
 }

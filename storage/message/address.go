@@ -15,10 +15,21 @@ const (
 // 7.5.2): quotes, comments and folds removed, encoded words left as they are.
 type Address struct {
 	Kind    AddressKind
-	Name    string // display name, or the last comment where there is none
+	Name    string // display name; of an address without angle brackets the last comment
 	Route   string // "@a,@b" of an obsolete source route
-	Mailbox string // local-part; empty when there was none
+	Mailbox string // local-part, emptyLocal for "" in quotes; empty when there was none
 	Host    string // domain; empty when there was none
+}
+
+// emptyLocal is a local-part that is an empty quoted-string, which is one (RFC 5322 3.4.1).
+const emptyLocal = `""`
+
+// Local is the local-part without quotes (RFC 9051 7.5.2), and whether there is one.
+func (a *Address) Local() (local string, ok bool) {
+	if a.Mailbox == emptyLocal {
+		return "", true
+	}
+	return a.Mailbox, a.Mailbox != ""
 }
 
 // ParseAddressList reads an address list (RFC 5322 3.4 and 4.4) from an unfolded
@@ -34,6 +45,7 @@ type addressParser struct {
 	out      []Address
 	group    bool
 	noQuotes bool // a quote had no end: those from there on mean nothing
+	empty    bool // the present member has an empty quoted-string
 }
 
 // quotedString reads a quoted-string. A quote without an end is passed over as if it
@@ -43,6 +55,7 @@ func (p *addressParser) quotedString() string {
 	if !p.noQuotes {
 		text, closed := p.quoted()
 		if closed {
+			p.empty = p.empty || text == ""
 			return text
 		}
 		p.noQuotes = true
@@ -98,7 +111,7 @@ func (p *addressParser) recover() {
 // member reads one mailbox, or the beginning of a group: then it returns true, and the
 // group's first member comes next.
 func (p *addressParser) member() (group bool) {
-	p.comment = ""
+	p.comment, p.empty = "", false
 	if p.peek() == '<' {
 		p.angle("")
 		return false
@@ -116,6 +129,9 @@ func (p *addressParser) member() (group bool) {
 		a := Address{Mailbox: strings.ReplaceAll(words, " ", "")}
 		if n == 1 {
 			a.Mailbox = words
+		}
+		if words == "" && p.empty {
+			a.Mailbox = emptyLocal
 		}
 		p.i++
 		a.Host = p.domain()
@@ -177,7 +193,10 @@ func (p *addressParser) angle(name string) {
 	if p.peek() == '@' {
 		a.Route = p.route()
 	}
-	a.Mailbox = p.local()
+	p.empty = false
+	if a.Mailbox = p.local(); a.Mailbox == "" && p.empty {
+		a.Mailbox = emptyLocal
+	}
 	if p.skip('@') {
 		a.Host = p.domain()
 	}
@@ -186,22 +205,29 @@ func (p *addressParser) angle(name string) {
 	}
 	p.skip('>')
 	p.cfws()
-	if a.Name == "" {
-		a.Name = p.comment
-	}
 	p.out = append(p.out, a)
 }
 
-// route reads an obsolete source route (RFC 5322 4.4), "@a,@b:".
+// route reads an obsolete source route (RFC 5322 4.4), "@a,@b:", without the blanks, comments and
+// empty members that it may have.
 func (p *addressParser) route() string {
-	start := p.i
-	for !p.end() && p.peek() != ':' && p.peek() != '>' {
+	var out strings.Builder
+	comma := false
+	for p.cfws(); !p.end() && p.peek() != ':' && p.peek() != '>'; p.cfws() {
+		if c := p.peek(); c == ',' {
+			comma = out.Len() > 0
+		} else {
+			if comma {
+				out.WriteByte(',')
+			}
+			out.WriteByte(c)
+			comma = false
+		}
 		p.i++
 	}
-	route := strings.TrimRight(p.s[start:p.i], " \t")
 	p.skip(':')
 	p.cfws()
-	return route
+	return out.String()
 }
 
 // local reads a local-part with its obsolete forms (RFC 5322 4.4): words and dots
@@ -222,13 +248,16 @@ func (p *addressParser) local() string {
 	return out.String()
 }
 
-// domain reads a dot-atom or a domain literal, blanks around the dots allowed.
+// domain reads a dot-atom or a domain literal, blanks around the dots and quoted pairs in the literal allowed
+// (RFC 5322 4.4).
 func (p *addressParser) domain() string {
 	p.cfws()
 	if p.peek() == '[' {
 		start := p.i
 		for !p.end() && p.peek() != ']' && p.peek() != ',' && p.peek() != '>' {
-			p.i++
+			if p.i++; p.s[p.i-1] == '\\' && !p.end() {
+				p.i++
+			}
 		}
 		p.skip(']')
 		return p.s[start:p.i]
