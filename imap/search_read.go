@@ -104,9 +104,10 @@ func (m *candidate) askRead(key *searchKey) (answer, error) {
 		sent, ok := message.ParseDate(e.Date.Value)
 		return verdict(ok && compareDay(key.op-opSentBefore, sent, key.day)), nil
 	case opSubject:
-		return verdict(m.textContains(e.Subject, key.text)), nil
+		return verdict(m.subjectContains(e, key.text)), nil
 	case opEnvelope:
-		return verdict(m.textContains(envelopeText(e, key.name), key.text)), nil
+		t := envelopeText(e, key.name)
+		return verdict(t.Present && m.contains(message.DecodeText(t.Value), key.text)), nil
 	case opAddress:
 		return verdict(m.addressesContain(envelopeAddresses(e, key.name), key.text)), nil
 	}
@@ -124,12 +125,14 @@ func compareDay(how searchOp, t time.Time, day int64) bool {
 	return dayOf(t) >= day
 }
 
-// textContains: the field is there, and holds the needle, which may be empty.
-func (s *search) textContains(t message.Text, needle string) bool {
-	if !t.Present {
-		return false
-	}
-	s.folded = message.AppendFold(s.folded[:0], message.DecodeText(t.Value))
+// subjectContains: there is a Subject, and it holds the needle, which may be empty.
+func (s *search) subjectContains(e *message.Envelope, needle string) bool {
+	return e.Subject.Present && s.contains(e.SubjectText(), needle)
+}
+
+// contains looks for the folded needle in text.
+func (s *search) contains(text, needle string) bool {
+	s.folded = message.AppendFold(s.folded[:0], text)
 	return bytes.Contains(s.folded, []byte(needle))
 }
 
@@ -184,7 +187,7 @@ func (m *candidate) askContent(key *searchKey) (answer, error) {
 	}
 	if key.op == opText {
 		e := m.envelope
-		if m.textContains(e.Subject, key.text) || strings.Contains(message.Fold(e.AddressText()), key.text) {
+		if m.subjectContains(e, key.text) || strings.Contains(message.Fold(e.AddressText()), key.text) {
 			return yes, nil
 		}
 	}

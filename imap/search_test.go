@@ -291,6 +291,22 @@ func TestSearch(t *testing.T) {
 	}
 }
 
+// Fields are folded at tabs and with more blanks than one, which ENVELOPE doesn't show and nobody types; and what a
+// mail server reports is text.
+func TestSearchSeesWhatPeopleSee(t *testing.T) {
+	b := &memBox{}
+	b.add("Subject: at\n\t tabs\tand  blanks\nX-Note:no blank\n\tbehind\nContent-Type: message/delivery-status\n\nDiagnostic-Code:\t550\n", storage.Entry{})
+	for program, want := range map[string]string{
+		`SUBJECT "at tabs and blanks"`: "1", `TEXT "at tabs and blanks"`: "1", `TEXT "note:no"`: "1", `TEXT "note: no"`: "", `TEXT "blank behind"`: "1",
+		`HEADER X-Note "blank behind"`: "1", `BODY "code: 550"`: "1", "BODY \"code:\t550\"": "1", `BODY behind`: "",
+	} {
+		found, err := b.search().run(context.Background(), parseSearch(decoder(program), "UTF-8"))
+		if got := numbers(found); got != want || err != nil {
+			t.Errorf("%s: found %q, want %q; %v", program, got, want, err)
+		}
+	}
+}
+
 func numbers(positions []int) string {
 	var out []string
 	for _, i := range positions {

@@ -31,12 +31,13 @@ func parseDisposition(s string) (disposition string, params []Param) {
 }
 
 // parseEncoding returns the one token of a Content-Transfer-Encoding in lower case,
-// or nothing if there is none, or more than that.
+// or nothing if there is none, or more than that. A semicolon, which some programs write as if
+// parameters followed, ends it.
 func parseEncoding(s string) string {
 	l := lexer{s: s}
 	l.cfws()
 	token := l.while(isTokenChar)
-	if l.cfws(); !l.end() {
+	if l.cfws(); !l.end() && l.peek() != ';' {
 		return ""
 	}
 	return strings.ToLower(token)

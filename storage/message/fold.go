@@ -9,11 +9,12 @@ import (
 
 // Fold returns s in the form in which SEARCH and SORT compare text: without case, and
 // with composed and compatibility characters taken apart, character by character (in the
-// spirit of i;unicode-casemap, RFC 5051). Whatever keeps an index of text for SEARCH
+// spirit of i;unicode-casemap, RFC 5051). A tab, which nobody tells from a blank and which folded
+// fields are full of, is one. Whatever keeps an index of text for SEARCH
 // has to fold text and needle by it.
 func Fold(s string) string {
 	i := 0
-	for i < len(s) && s[i] < utf8.RuneSelf && (s[i] < 'A' || s[i] > 'Z') {
+	for i < len(s) && s[i] < utf8.RuneSelf && foldASCII(s[i]) == s[i] {
 		i++
 	}
 	if i == len(s) {
@@ -27,7 +28,7 @@ func AppendFold[T string | []byte](b []byte, s T) []byte {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
-			b = append(b, lowerASCII(c))
+			b = append(b, foldASCII(c))
 			i++
 			continue
 		}
@@ -37,6 +38,13 @@ func AppendFold[T string | []byte](b []byte, s T) []byte {
 		b = appendFoldedRune(b, r)
 	}
 	return b
+}
+
+func foldASCII(c byte) byte {
+	if c == '\t' {
+		return ' '
+	}
+	return lowerASCII(c)
 }
 
 func appendFoldedRune(b []byte, r rune) []byte {

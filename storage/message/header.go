@@ -73,7 +73,8 @@ func newField(raw []byte) Field {
 func (f Field) Is(name string) bool { return strings.EqualFold(f.Name, name) }
 
 // Value is the field's value unfolded (RFC 5322 2.2.3): line ends removed, blanks
-// at both ends too, everything else as written.
+// at both ends too, everything else as written. A bare CR, which RFC 5322 2.2 forbids, is a
+// blank, so that it joins no two words.
 func (f Field) Value() string { return unfold(f.Raw[f.body:]) }
 
 func unfold(b []byte) string {
@@ -83,9 +84,13 @@ func unfold(b []byte) string {
 	}
 	var out strings.Builder
 	out.Grow(len(b))
-	for _, c := range b {
-		if c != '\r' && c != '\n' {
+	for i, c := range b {
+		switch {
+		case c == '\n':
+		case c != '\r':
 			out.WriteByte(c)
+		case b[i+1] != '\n': // b doesn't end with CR
+			out.WriteByte(' ')
 		}
 	}
 	return out.String()

@@ -30,6 +30,7 @@ type structureParser struct {
 type stop struct {
 	level   int
 	final   bool // "--boundary--"
+	cut     bool // that line has not been read to its end
 	end, lf int64
 	ending  int // length of that line end
 }
@@ -112,7 +113,7 @@ func (p *structureParser) multipart(part *Part, depth int) stop {
 	level := len(p.boundaries)
 	p.boundaries = append(p.boundaries, "--"+boundary)
 	by := p.body()
-	for by.level == level && !by.final {
+	for by.level == level && !by.final && p.skipLine(by) {
 		if p.parts >= maxParts {
 			p.boundaries = p.boundaries[:level] // the next child takes all that is left
 		}
@@ -125,6 +126,19 @@ func (p *structureParser) multipart(part *Part, depth int) stop {
 		by = p.body() // the epilogue
 	}
 	return by
+}
+
+// skipLine reads what is left of the boundary line. It is false when the message ends there: as with Dovecot a line
+// that was cut off begins no part.
+func (p *structureParser) skipLine(by stop) bool {
+	for by.cut {
+		line := p.in.next()
+		if line == nil {
+			return false
+		}
+		by.cut = lineEnd(line) == 0
+	}
+	return true
 }
 
 // body reads up to the next boundary of an open multipart, or to the end.
@@ -194,6 +208,7 @@ func (p *structureParser) boundary(line []byte, ending int) (by stop, ok bool) {
 	}
 	by = stop{level: best, end: p.in.pos - int64(len(line)) - int64(ending), lf: p.in.lf, ending: ending}
 	by.final = bytes.HasPrefix(line[len(p.boundaries[best]):], []byte("--"))
+	by.cut = lineEnd(line) == 0
 	if lineEnd(line) > 0 {
 		by.lf--
 	}

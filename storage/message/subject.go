@@ -2,6 +2,31 @@ package message
 
 import "strings"
 
+// SubjectText is the subject as people read it, and as SEARCH looks into it: what ENVELOPE shows, decoded.
+func (e *Envelope) SubjectText() string { return DecodeText(SqueezeBlanks(e.Subject.Value)) }
+
+// SqueezeBlanks makes one blank of every run of them, as Dovecot does with a Subject:
+// what folding leaves behind is for no one to see.
+func SqueezeBlanks(s string) string {
+	if !strings.Contains(s, "  ") && strings.IndexByte(s, '\t') < 0 {
+		return s
+	}
+	var out strings.Builder
+	blank := false
+	for i := 0; i < len(s); i++ {
+		if s[i] == ' ' || s[i] == '\t' {
+			blank = true
+			continue
+		}
+		if blank && out.Len() > 0 {
+			out.WriteByte(' ')
+		}
+		blank = false
+		out.WriteByte(s[i])
+	}
+	return out.String()
+}
+
 // BaseSubject returns the base subject of a decoded Subject (RFC 5256 2.1), and whether
 // something was taken off that says "reply" or "forward". It is linear.
 func BaseSubject(s string) (base string, reply bool) {

@@ -37,7 +37,7 @@ func ExtractText(r io.ReaderAt, size int64, limit int) (SearchText, error) {
 	root.text(&t, r)
 	t.flush()
 	return SearchText{
-		Subject:   clip(DecodeText(e.Subject.Value), limit),
+		Subject:   clip(e.SubjectText(), limit),
 		Addresses: clip(addresses.String(), limit),
 		Body:      clip(body.String(), limit),
 		Cut:       t.cut,
@@ -83,13 +83,8 @@ func (p *Part) headerText(t *textWriter, r io.ReaderAt) {
 	}
 }
 
-// Text is the whole field, decoded: "Name: value".
-func (f Field) Text() string {
-	if f.Name == "" {
-		return DecodeText(unfold(f.Raw))
-	}
-	return DecodeText(f.Name) + ": " + DecodeText(f.Value())
-}
+// Text is the whole field as a person reads it, the blanks around its colon as written.
+func (f Field) Text() string { return DecodeText(unfold(f.Raw)) }
 
 func (f Field) opaque() bool { return SignatureField(strings.ToLower(f.Name)) }
 
@@ -159,7 +154,7 @@ func (p *Part) text(t *textWriter, r io.ReaderAt) {
 		t.newLine()
 	}
 	if p.Envelope != nil {
-		t.string(DecodeText(p.Envelope.Subject.Value))
+		t.string(p.Envelope.SubjectText())
 		t.newLine()
 		t.string(p.Envelope.AddressText())
 	}
@@ -169,11 +164,16 @@ func (p *Part) text(t *textWriter, r io.ReaderAt) {
 		}
 		p.Parts[i].text(t, r)
 	}
-	if len(p.Parts) > 0 || !p.IsText() {
-		return
+	if p.readable() {
+		p.ownText(t, r)
+		t.newLine()
 	}
-	p.ownText(t, r)
-	t.newLine()
+}
+
+// readable reports whether p is text to a person: text of any subtype, and what is of type message and
+// holds none, such as the report of a delivery (RFC 3464).
+func (p *Part) readable() bool {
+	return len(p.Parts) == 0 && (p.IsText() || asciiEqualFold(p.Type, "message"))
 }
 
 // ownText writes the text of a text part, HTML as people see it.
@@ -205,10 +205,10 @@ func (t *textWriter) fail(err error) {
 	}
 }
 
-// TextSize is how many octets the text parts from p on have, encoded as they are.
+// TextSize is how many octets the parts with text from p on have, encoded as they are.
 func (p *Part) TextSize() int64 {
 	var n int64
-	if p.IsText() {
+	if p.readable() {
 		n = p.Size()
 	}
 	for i := range p.Parts {

@@ -51,3 +51,12 @@ func TestLongLineBeforeABoundary(t *testing.T) {
 		}
 	}
 }
+
+// Of a boundary line that is longer than the reader's buffer the rest was taken for the part's header.
+func TestLongBoundaryLine(t *testing.T) {
+	msg := crlf("Content-Type: multipart/mixed; boundary=b\n\n--b" + strings.Repeat(" ", 2*pieceSize) + "\nContent-Type: text/html\n\nx\n--b--\n")
+	s := summarize(t, msg)
+	if len(s.Structure.Parts) != 1 || !strings.HasPrefix(msg[s.Structure.Parts[0].Start:], "Content-Type") {
+		t.Errorf("the part is %+v", s.Structure.Parts)
+	}
+}
