@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 
 	"facteur/imap/wire"
 	"facteur/storage"
@@ -71,6 +72,8 @@ var storageFailures = []struct {
 	{storage.ErrOverQuota, "OVERQUOTA", "Quota exceeded"},
 	{storage.ErrLimit, "LIMIT", "Limit reached"},
 	{storage.ErrDiskFull, "LIMIT", "Not enough disk space on the server"},
+	{syscall.ENOSPC, "LIMIT", "Not enough disk space on the server"}, // for the spool of an APPEND
+	{syscall.EDQUOT, "LIMIT", "Not enough disk space on the server"},
 	{storage.ErrNoAccount, "UNAVAILABLE", "Account is not available"},
 }
 

@@ -1,13 +1,17 @@
 package storage
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
 	"facteur/storage/message"
+	"facteur/storage/sqlite"
 )
 
 func TestFullTextFindsCandidates(t *testing.T) {
@@ -112,5 +116,41 @@ func TestFolderGoesWhileItIsIndexed(t *testing.T) {
 	got, un, ok, err := m.FullText(t.Context(), TextBody, "body of message 1")
 	if err != nil || !ok || !slices.Contains(append(got, un...), 1) {
 		t.Error(got, un, ok, err)
+	}
+}
+
+// On a full disk, text was read and not indexed five times a second for as long as it lasted, with a line in the
+// log for each, and took what room mail had left.
+func TestFullTextOnAFullDisk(t *testing.T) {
+	s := testStore(t, t.TempDir())
+	defer s.Close()
+	a := testAccount(t, s)
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	var log bytes.Buffer
+	s.cfg.Log = slog.New(slog.NewTextHandler(&log, nil))
+	index := func() {
+		ctx, cancel := context.WithTimeout(t.Context(), textQuiet+5*textPause)
+		defer cancel()
+		s.indexTexts(ctx)
+	}
+
+	s.freeAt.Store(0)
+	s.cfg.LowWater = 1 << 62
+	index()
+	if n := m.indexed.Load(); n != 0 {
+		t.Errorf("indexed up to %d", n)
+	}
+
+	s.cfg.LowWater = 1
+	if err := a.db.Load().Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.Exec("DROP TABLE fts")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	index()
+	if n := strings.Count(log.String(), "text not indexed"); n != 1 {
+		t.Errorf("tried %d times", n)
 	}
 }

@@ -19,6 +19,7 @@ const (
 	textPause   = 200 * time.Millisecond // between looks for text to index
 	textQuiet   = 300 * time.Millisecond // that long after the last change, text is indexed at full speed
 	textBusy    = time.Second            // between two batches of text while there are changes
+	textAgain   = time.Minute            // after a batch that could not be indexed
 )
 
 // kickRun tells Run that a lot waits to be flushed.
@@ -189,7 +190,8 @@ func (m *Mailbox) unload(now time.Time) {
 
 // indexTexts fills the full-text indexes, a few messages at a time. It costs as much CPU as a
 // delivery does. So while mail comes in there is one batch in textBusy, so that it never
-// starves, and what waits follows when there is quiet; until then SEARCH reads those messages.
+// starves, and what waits follows when there is quiet; until then SEARCH reads those messages. What
+// little room a full disk has is left to mail.
 func (s *Store) indexTexts(ctx context.Context) {
 	if !s.cfg.FullText {
 		return
@@ -197,9 +199,13 @@ func (s *Store) indexTexts(ctx context.Context) {
 	var last time.Time
 	for ctx.Err() == nil {
 		pause := textPause
-		if !s.busy() || time.Since(last) >= textBusy {
+		if (!s.busy() || time.Since(last) >= textBusy) && s.Free() == nil {
 			last = time.Now()
-			if s.indexRound(ctx) && !s.busy() {
+			more, failed := s.indexRound(ctx)
+			switch {
+			case failed:
+				pause = textAgain
+			case more && !s.busy():
 				pause = 2 * time.Millisecond // let others have the disk and the CPU
 			}
 		}
@@ -223,8 +229,8 @@ func (s *Store) busy() bool {
 }
 
 // indexRound indexes a batch of each mailbox, of one only while the store is busy, and reports
-// whether there is more. Accounts and mailboxes come in a random order, so all have their turn.
-func (s *Store) indexRound(ctx context.Context) (more bool) {
+// whether there is more, and whether one failed. Accounts and mailboxes come in a random order, so all have their turn.
+func (s *Store) indexRound(ctx context.Context) (more, failed bool) {
 	enough := false
 	for _, a := range s.openAccounts() {
 		all := a.allMailboxes()
@@ -235,12 +241,13 @@ func (s *Store) indexRound(ctx context.Context) (more bool) {
 			m := all[i]
 			did, again, err := m.indexSome(ctx)
 			if err != nil && ctx.Err() == nil && !m.Gone() {
-				s.cfg.Log.Warn("text not indexed", "account", a.name, "mailbox", m.Name(), "error", err)
+				failed = true
+				s.cfg.Log.Warn("text not indexed; it is tried again", "account", a.name, "mailbox", m.Name(), "error", err)
 			}
 			more = more || again
 			enough = did && s.busy()
 		}
 		a.refs.Add(-1)
 	}
-	return more
+	return more, failed
 }
