@@ -68,14 +68,8 @@ func (s *Store) Run(ctx context.Context) error {
 
 // openAccounts are the accounts open now.
 func (s *Store) openAccounts() []*Account {
-	s.mu.Lock()
-	slots := make([]*slot, 0, len(s.slots))
-	for _, sl := range s.slots {
-		slots = append(slots, sl)
-	}
-	s.mu.Unlock()
 	var list []*Account
-	for _, sl := range slots {
+	for _, sl := range s.allSlots() {
 		if !sl.mu.TryLock() {
 			continue // being opened or closed
 		}
@@ -125,13 +119,7 @@ func (s *Store) housekeep(ctx context.Context, w *watcher) {
 
 // closeIdle closes accounts that nobody has used for a while.
 func (s *Store) closeIdle() {
-	s.mu.Lock()
-	slots := make([]*slot, 0, len(s.slots))
-	for _, sl := range s.slots {
-		slots = append(slots, sl)
-	}
-	s.mu.Unlock()
-	for _, sl := range slots {
+	for _, sl := range s.allSlots() {
 		if !sl.mu.TryLock() {
 			continue
 		}

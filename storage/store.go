@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -105,13 +106,9 @@ func Open(dir string, cfg Config) (*Store, error) {
 func (s *Store) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	slots := make([]*slot, 0, len(s.slots))
-	for _, sl := range s.slots {
-		slots = append(slots, sl)
-	}
 	s.mu.Unlock()
 	var errs []error
-	for _, sl := range slots {
+	for _, sl := range s.allSlots() {
 		sl.mu.Lock()
 		if sl.a != nil {
 			errs = append(errs, sl.a.close())
@@ -131,6 +128,13 @@ func joinErrors(what string, errs []error) error {
 
 // ErrClosed: the Store has been closed.
 var ErrClosed = errors.New("mail store is closed")
+
+// allSlots lists the slots there are now.
+func (s *Store) allSlots() []*slot {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Values(s.slots))
+}
 
 func (s *Store) slot(name string) (*slot, error) {
 	s.mu.Lock()
