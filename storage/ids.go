@@ -19,11 +19,12 @@ import (
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// emailID is "E" and the UNIQUE of our own names; of other programs' it is a hash.
+// emailID is "E" and the UNIQUE of our own names; of other programs' it is a hash, without the fields that one may add later.
 func emailID(base string) string {
 	if u := maildir.UniqueOf(base); u != "" {
 		return "E" + u
 	}
+	base, _, _ = strings.Cut(base, ",")
 	sum := sha256.Sum256([]byte(base))
 	return "X" + idEncoding.EncodeToString(sum[:10])
 }

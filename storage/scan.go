@@ -55,10 +55,8 @@ func (m *Mailbox) lookedThrough() {
 // repairFolder makes new, cur or tmp when another program removed one.
 func (m *Mailbox) repairFolder() error {
 	folder := m.place.Load().folder
-	if folder != "" {
-		if _, err := m.a.fs.Stat(folder); err != nil {
-			return err // all of it is gone: Account.rescanTree sees that
-		}
+	if err := m.stillHere(); err != nil {
+		return err // all of it is gone: Account.refreshTree sees that
 	}
 	return maildir.CreateFolder(m.a.fs, folder, m.info)
 }
@@ -257,13 +255,14 @@ func (m *Mailbox) forget(positions []int) {
 	m.publish(n)
 }
 
-// changed takes in flags, and gives files the names that we would have given them.
+// changed takes in flags and fields of other programs, and gives files the names that we would have given them.
 func (l *look) changed() error {
 	m := l.m
 	s := m.snap.Load()
 	modseq := m.nextModSeq()
 	var positions []int
 	var sets []uint32
+	bases := map[int]string{}
 	for i, uid := range s.uids {
 		f := l.byUID[uid]
 		r, c, k := s.at(i)
@@ -278,6 +277,9 @@ func (l *look) changed() error {
 		if f.Sub == maildir.New && set == 0 {
 			set = inNew
 		}
+		if base := c.base(k); f.name.Base != base && maildir.SameBase(f.name.Base, base) {
+			bases[i] = f.name.Base
+		}
 		positions, sets = append(positions, i), append(sets, set)
 	}
 	if len(positions) == 0 {
@@ -289,6 +291,9 @@ func (l *look) changed() error {
 		}
 		r.set = sets[k]
 	})
+	if len(bases) > 0 {
+		n = n.rebased(bases)
+	}
 	m.publish(n)
 	for _, pos := range positions {
 		f := l.byUID[n.uids[pos]]

@@ -182,6 +182,30 @@ func (s *Snapshot) changed(positions []int, f func(k int, r *rec)) *Snapshot {
 	return n
 }
 
+// rebased returns the next Snapshot with other BASEs at some positions.
+func (s *Snapshot) rebased(bases map[int]string) *Snapshot {
+	n := s.next()
+	n.chunks = append([]*chunk(nil), s.chunks...)
+	done := map[int]bool{}
+	for pos := range bases {
+		i := s.chunkOf(pos)
+		if done[i] {
+			continue
+		}
+		done[i] = true
+		c := &chunk{id: s.chunks[i].id}
+		for k := range s.chunks[i].recs {
+			base, ok := bases[int(s.starts[i])+k]
+			if !ok {
+				base = s.chunks[i].base(k)
+			}
+			c.push(s.chunks[i].recs[k], base, s.sets)
+		}
+		n.chunks[i] = c
+	}
+	return n
+}
+
 // without returns the next Snapshot without the messages at the positions, ascending.
 // A chunk that became small joins the one before it.
 func (s *Snapshot) without(positions []int) *Snapshot {

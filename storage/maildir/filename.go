@@ -10,10 +10,10 @@ import (
 
 // FileName is what a message's file name says:
 //
-//	BASE,S=SIZE,W=SIZE,I=UIDVALIDITY-UID[,K=KEYWORDS]:2,FLAGS
+//	BASE,S=SIZE,W=SIZE,I=UIDVALIDITY-UID[,K=KEYWORDS][,OTHERS]:2,FLAGS
 //
 // BASE is TIME.UNIQUE.HOST in names of our own, and whatever another program chose
-// in its.
+// in its. OTHERS are fields of other programs, which are kept in Base.
 type FileName struct {
 	Base        string
 	Size        int64 // on disk; -1: not known
@@ -78,9 +78,14 @@ func number(s string, to *int64) bool {
 	return err == nil
 }
 
-// Append appends the name as it stands in new (without info) or in cur.
+// Append appends the name as it stands in new (without info) or in cur. Other programs' fields come last, where mbsync puts its UID: it
+// would not find a file again that got another name as soon as that was done.
 func (n *FileName) Append(b []byte, info bool) []byte {
-	b = append(b, n.Base...)
+	base, others := n.Base, ""
+	if i := strings.IndexByte(base, ','); i >= 0 {
+		base, others = base[:i], base[i:]
+	}
+	b = append(b, base...)
 	if n.Size >= 0 {
 		b = strconv.AppendInt(append(b, ",S="...), n.Size, 10)
 	}
@@ -94,6 +99,7 @@ func (n *FileName) Append(b []byte, info bool) []byte {
 	if n.Keywords != "" {
 		b = append(append(b, ",K="...), n.Keywords...)
 	}
+	b = append(b, others...)
 	if info {
 		b = append(append(b, ":2,"...), n.Flags...)
 	}
@@ -136,6 +142,14 @@ func UniqueOf(base string) string {
 		return ""
 	}
 	return unique
+}
+
+// SameBase reports whether two BASEs differ only by fields that another program has added, or taken away: mbsync and OfflineIMAP keep
+// their UIDs in them.
+func SameBase(x, y string) bool {
+	x, _, _ = strings.Cut(x, ",")
+	y, _, _ = strings.Cut(y, ",")
+	return x == y
 }
 
 // TimeOf returns the delivery time that a base starts with, in Unix seconds, or 0.
