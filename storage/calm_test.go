@@ -106,6 +106,9 @@ func TestFolderMovedDuringALargeStore(t *testing.T) {
 				}
 			}
 			time.Sleep(1500 * time.Millisecond)
+			if m.Gone() && what == "mv away, mv back" {
+				t.Skip("Run saw that it was away")
+			}
 			listened(t, m)
 			for _, b := range []*Mailbox{m, other} {
 				heard(t, b, "second")

@@ -160,7 +160,7 @@ func (m *Mailbox) placeAll(b *batch, next UID, modseq ModSeq) ([]row, error) {
 	return rows, nil
 }
 
-// undo takes back what step 3 did, after step 4 failed.
+// undo takes back what step 3 did, after step 4 failed. What can't be removed, the next look finds.
 func (m *Mailbox) undo(queue []*batch, err error) {
 	for _, b := range queue {
 		if b.err != nil {
@@ -171,7 +171,6 @@ func (m *Mailbox) undo(queue []*batch, err error) {
 			m.a.fs.Remove(arr.path)
 		}
 	}
-	m.touched()
 }
 
 func (m *Mailbox) pendArrivals(b *batch) {

@@ -315,8 +315,15 @@ func (m *Mailbox) reserve(n int) error {
 // modSeqStep is how far ahead of the clock the text file's bound of ModSeqs is set: a day in microseconds.
 const modSeqStep = 24 * 3600 * 1e6
 
-// writeInfo writes the text file, and moves the bound of ModSeqs ahead on the way.
+// writeInfo writes the text file, and moves the bound of ModSeqs ahead on the way. It never writes into the folder of another mailbox that
+// has the name now.
 func (m *Mailbox) writeInfo() error {
+	if m.gone.Load() {
+		return fmt.Errorf("write text file of %q: %w", m.Name(), ErrNoMailbox)
+	}
+	if err := m.stillHere(); err != nil {
+		return fmt.Errorf("write text file of %q: %w", m.Name(), err)
+	}
 	was, highest := m.info.ModSeqBound, ModSeq(0)
 	if s := m.snap.Load(); s != nil {
 		highest = s.HighestModSeq

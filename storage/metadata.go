@@ -68,6 +68,9 @@ func (a *Account) SetMetadata(ctx context.Context, mailbox string, entries map[s
 		defer a.treeMu.Unlock()
 		return set(a.info, a.writeAccountInfo)
 	}
+	if err := a.refreshTree(ctx); err != nil {
+		return err
+	}
 	m, err := a.find(mailbox)
 	if err != nil {
 		return err

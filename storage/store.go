@@ -64,8 +64,9 @@ type Store struct {
 // slot is the place of one account, open or not. Its lock is held while the account is
 // opened and closed, so that others wait for that and not for each other.
 type slot struct {
-	mu sync.Mutex
-	a  *Account
+	mu       sync.Mutex
+	a        *Account
+	validity uint32 // the highest UIDVALIDITY of an account of this name that was removed
 }
 
 // Open opens the folder dir, which is created when missing. Nothing is scanned
@@ -180,7 +181,7 @@ func (s *Store) CreateAccount(ctx context.Context, name string) error {
 	}
 	defer fsys.Close()
 	// INBOX comes last: with its cur the account exists.
-	validity := uint32(s.cfg.Now().Unix())
+	validity := max(uint32(s.cfg.Now().Unix()), sl.validity+1)
 	for i, f := range specialFolders {
 		if err = createOnce(fsys, folderOf(f.name), s.newFolder(validity+1+uint32(i), f.use)); err != nil {
 			break
@@ -274,6 +275,7 @@ func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 		}
 		sl.a = nil
 	}
+	sl.noteValidity(path)
 	trash := filepath.Join(s.dir, removedPrefix+maildir.NewUnique())
 	if err := os.Rename(path, trash); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -286,6 +288,17 @@ func (s *Store) RemoveAccount(ctx context.Context, name string) error {
 		return fmt.Errorf("remove account %s: %w", name, err)
 	}
 	return nil
+}
+
+// noteValidity remembers the highest UIDVALIDITY of an account that is to be removed: one of the same name may be made in the same second.
+func (sl *slot) noteValidity(path string) {
+	text, err := os.ReadFile(filepath.Join(path, accountFile))
+	if err != nil {
+		return
+	}
+	if info, err := maildir.ParseInfo(text); err == nil {
+		sl.validity = max(sl.validity, info.UIDValidity)
+	}
 }
 
 // Accounts lists the accounts that have a folder.

@@ -34,6 +34,15 @@ func TestFoldersSwappedByOthersKeepTheirUIDs(t *testing.T) {
 			_, err := red.Append(t.Context(), []New{newMsg(text(51), Flags{})})
 			return err
 		},
+		"setmetadata": func(a *Account, _ *Mailbox) error {
+			return a.SetMetadata(t.Context(), "Red", map[string][]byte{"/private/comment": []byte("x")})
+		},
+		"subscribe": func(a *Account, _ *Mailbox) error { return a.Subscribe(t.Context(), "Red", false) },
+		"unload": func(_ *Account, red *Mailbox) error {
+			red.mu.Lock()
+			defer red.mu.Unlock()
+			return red.exactBound(red.Snapshot())
+		},
 		"open": func(_ *Account, red *Mailbox) error {
 			c, err := red.Open(2)
 			if err == nil {

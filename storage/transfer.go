@@ -217,9 +217,7 @@ func (m *Mailbox) carry(list []transit, to *Mailbox, move bool) (err error) {
 			m.a.fs.Remove(t.to)
 		}
 	}
-	to.touched()
-	m.touched()
-	return err
+	return err // what could not be taken back, the next look finds: the times of the folders are not those of the tables
 }
 
 func (s *Snapshot) recAt(pos int) *rec { r, _, _ := s.at(pos); return r }

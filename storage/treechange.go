@@ -207,6 +207,9 @@ func (a *Account) Subscribe(ctx context.Context, name string, on bool) error {
 	if err != nil {
 		return err
 	}
+	if err := a.refreshTree(ctx); err != nil {
+		return err
+	}
 	a.treeMu.Lock()
 	defer a.treeMu.Unlock()
 	m := a.mailboxes[name]
