@@ -163,8 +163,11 @@ func (d *Directory) throttled(c Client, user string) bool {
 }
 
 func (d *Directory) countFailure(c Client, user string, secret []byte) {
-	if d.cfg.Throttle {
-		d.throttle.failed(c.Addr, d.loginKey(user), secret)
+	if !d.cfg.Throttle {
+		return
+	}
+	for _, l := range d.throttle.failed(c.Addr, d.loginKey(user), secret) {
+		d.cfg.Log.Warn("too many failed logins: more are refused for a while", "from", l.who, "until", l.until.UTC())
 	}
 }
 

@@ -128,29 +128,42 @@ func (t *throttle) locked(key string, now time.Time) bool {
 
 // failed counts one. The same wrong password for the same account counts once a day: it is a
 // phone that has not heard of the new one, not somebody who guesses. password may be
-// nil where it isn't known (SCRAM).
-func (t *throttle) failed(addr netip.Addr, account string, password []byte) {
+// nil where it isn't known (SCRAM). Whoever is locked by it is returned.
+func (t *throttle) failed(addr netip.Addr, account string, password []byte) (locked []lock) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.now()
 	if password != nil {
 		hash := [sha256.Size]byte(hmacSHA256(t.key[:], []byte(account), []byte{0}, password))
 		if at, again := t.wrong[hash]; again && now.Sub(at) < lockMemory {
-			return
+			return nil
 		}
 		if len(t.wrong) < throttleEntries {
 			t.wrong[hash] = now
 		}
 	}
-	for _, n := range failNetworks {
-		t.count(mask(addr, n.v4, n.v6).String(), n.limit, now)
+	count := func(who, key string, limit int) {
+		if until, ok := t.count(key, limit, now); ok {
+			locked = append(locked, lock{who, until})
+		}
 	}
-	t.count("@"+account, failAccount, now)
+	for _, n := range failNetworks {
+		network := mask(addr, n.v4, n.v6).String()
+		count(network, network, n.limit)
+	}
+	count(account, "@"+account, failAccount)
 	if t.known(account, addr, now) {
 		if f := t.entry(home(account, addr).String(), now); f != nil {
 			f.n++
 		}
 	}
+	return locked
+}
+
+// lock is a network or account whose logins are refused for a while.
+type lock struct {
+	who   string
+	until time.Time
 }
 
 // entry finds or begins the count of this window. It is nil when the table is full: so many networks
@@ -173,7 +186,8 @@ func (t *throttle) entry(key string, now time.Time) *failures {
 	return f
 }
 
-func (t *throttle) count(key string, limit int, now time.Time) {
+// count reports whether that was one too many, and how long its like is refused.
+func (t *throttle) count(key string, limit int, now time.Time) (until time.Time, locked bool) {
 	f := t.entry(key, now)
 	if f == nil {
 		return
@@ -188,6 +202,7 @@ func (t *throttle) count(key string, limit int, now time.Time) {
 	f.lockedUntil = now.Add(min(lockFirst<<min(f.locks, 10), lockMax))
 	f.locks++
 	f.n = 0
+	return f.lockedUntil, true
 }
 
 // succeeded remembers where an account logs in from, and reports whether that is worth writing

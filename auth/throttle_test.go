@@ -1,10 +1,13 @@
 package auth
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -172,5 +175,22 @@ func TestLoginsAtOnce(t *testing.T) {
 	}
 	for range 8 {
 		must(t, <-done)
+	}
+}
+
+// Whom the server refused, and until when, stood nowhere: the log had failed logins, and then nothing.
+func TestLocksAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	d, _ := newDirectory(t, Config{Throttle: true, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	guess(t, d, away, "alice", 9)
+	if log.Len() > 0 {
+		t.Errorf("after 9: %s", &log)
+	}
+	for i := range 3 {
+		_ = try(t, d, away, "alice", fmt.Sprint("more ", i)) // the last two are refused unseen
+	}
+	want := "from=" + away.String() + "/32 until=2026-05-01T12:15:00"
+	if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, want) {
+		t.Errorf("want one line with %s:\n%s", want, got)
 	}
 }
