@@ -204,7 +204,7 @@ func DefaultConfig() Config {
 			MessageSize: 50 << 20, HeaderSize: 256 << 10,
 			Recipients: 100, SubmissionRecipients: 1000, Received: 100,
 			MessagesPerSession: 50, Errors: 10,
-			Command: Duration(5 * time.Minute), Data: Duration(10 * time.Minute), Session: Duration(30 * time.Minute),
+			Command: Duration(5 * time.Minute), Data: Duration(30 * time.Minute), Session: Duration(30 * time.Minute),
 			Connections: 1000, PerAddress: 50, IMAPPerAddress: 20,
 		},
 		Queue: QueueConfig{

@@ -127,7 +127,7 @@ func DefaultLimits(k Kind) Limits {
 		Message: 50 << 20, Memory: 1 << 20, Recipients: 100, Messages: 50,
 		Header: 256 << 10, Fields: 1000, Field: 64 << 10, FieldLines: 500, Hops: 100,
 		Errors: 10, Unknown: 20, Idle: 100, Delay: time.Second,
-		Command: 300 * time.Second, Data: 10 * time.Minute, Session: 30 * time.Minute, MinRate: 1000,
+		Command: 300 * time.Second, Data: 30 * time.Minute, Session: 30 * time.Minute, MinRate: 1000,
 		Greet:    300 * time.Millisecond,
 		Sessions: 1000, PerAddress: 50, PerMinute: 600,
 		Shutdown: 30 * time.Second,

@@ -148,6 +148,9 @@ func parseChunk(arg string) (size int64, last, ok bool) {
 	return size, last, last || !more
 }
 
+// answerWait is what a message may take from its last octet to our reply: the peer waits for ten minutes (RFC 5321 4.5.3.2.6).
+const answerWait = 9 * time.Minute
+
 // message takes a complete body. The envelope is handed over with it: nothing of this message is left
 // for the next.
 func (c *conn) message(ctx context.Context, body *collector) *mta.Reply {
@@ -163,7 +166,7 @@ func (c *conn) message(ctx context.Context, body *collector) *mta.Reply {
 	// The holder of the last reference: queue and delivery have made their own copies.
 	defer func() { m.Body.Close() }()
 	size := m.Body.Size()
-	ctx, cancel := context.WithTimeout(ctx, c.s.Limits.Data)
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	var r *mta.Reply
 	if c.s.Kind == MX {

@@ -28,7 +28,7 @@ func TestDefaultLimits(t *testing.T) {
 		"unknown recipients":           {mx.Unknown, 20},
 		"messages of a session":        {mx.Messages, 50},
 		"a command":                    {mx.Command, 5 * time.Minute},
-		"a message":                    {mx.Data, 10 * time.Minute},
+		"a message":                    {mx.Data, 30 * time.Minute},
 		"a session":                    {mx.Session, 30 * time.Minute},
 		"connections of an address":    {mx.PerAddress, 50},
 		"a reserve for our own":        {own.Reserve > 0, true},

@@ -176,7 +176,7 @@ func TestTimeouts(t *testing.T) {
 		{"a message that never ends", func(p *peer) {
 			p.toData()
 			p.every(time.Second, strings.Repeat("x", 8000)+"\r\n")
-		}, 10 * time.Minute, "421 4.4.2"},
+		}, 30 * time.Minute, "421 4.4.2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			b := &backend{}
@@ -209,6 +209,30 @@ func TestTimeouts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLargestMessageOverASlowLine: what may be sent may be sent from where 30 KB a second are all there is.
+func TestLargestMessageOverASlowLine(t *testing.T) {
+	b := &backend{}
+	cfg := testConfig(t, MX, b)
+	cfg.Limits = DefaultLimits(MX)
+	cfg.Limits.Greet = 0
+	synctest.Test(t, func(t *testing.T) {
+		p, cancel, done := pipe(t, cfg)
+		defer cancel()
+		p.want("220")
+		p.toData()
+		p.conn.SetDeadline(time.Time{})
+		p.send("Subject: x\r\n\r\n")
+		second := strings.Repeat(strings.Repeat("x", 998)+"\r\n", 30)
+		for sent := 0; sent+len(second) < 50_000_000; sent += len(second) {
+			p.send(second)
+			time.Sleep(time.Second)
+		}
+		p.ask(".", "250")
+		p.ask("QUIT", "221")
+		<-done
+	})
 }
 
 func TestErrorsAreSlowed(t *testing.T) {
