@@ -148,7 +148,7 @@ func parseSeal(tags tagList, place int) *signature {
 		s.err = errors.New("b= is not base64")
 	case s.Algorithm != string(RSA) && s.Algorithm != string(Ed25519):
 		s.err = errors.New("an unknown algorithm")
-	case !isLDHName(s.Domain) || !isLDHName(s.Selector) || len(s.keyName()) > 253:
+	case !s.canAsk():
 		s.err = errors.New("d= or s= is not a domain name")
 	}
 	return s

@@ -58,6 +58,13 @@ type signature struct {
 
 func (s *signature) keyName() string { return s.Selector + "._domainkey." + s.Domain }
 
+// canAsk reports whether d= and s= are names of letters, digits and hyphens. An underscore is let through, though RFC 6376
+// 3.1 has none: signers in use have it.
+func (s *signature) canAsk() bool {
+	return isLDHName(strings.ReplaceAll(s.Domain, "_", "x")) && isLDHName(strings.ReplaceAll(s.Selector, "_", "x")) &&
+		len(s.keyName()) <= 253
+}
+
 // parseSignature reads a DKIM-Signature field (RFC 6376 3.5). What is wrong with it stands in err.
 func parseSignature(f field, index int) *signature {
 	s := &signature{field: index, DKIM: DKIM{Length: -1}, expires: -1}
@@ -90,8 +97,7 @@ func (s *signature) parseCommon() error {
 	}
 	// RFC 6376 3.5: never asked for when it isn't a name. NULs in s= have fooled resolvers into
 	// asking for a shorter one.
-	if !isLDHName(s.Domain) || !isLDHName(s.Selector) || len(s.keyName()) > 253 || strings.HasSuffix(s.tags.value("d"), ".") ||
-		strings.HasSuffix(s.tags.value("s"), ".") {
+	if !s.canAsk() || strings.HasSuffix(s.tags.value("d"), ".") || strings.HasSuffix(s.tags.value("s"), ".") {
 		return errors.New("d= or s= is not a domain name")
 	}
 	switch a := strings.ToLower(s.Algorithm); Algorithm(a) {

@@ -110,7 +110,7 @@ func TestSignatures(t *testing.T) {
 		{"empty domain", "d=example.org", "d=", record, ResultPermError, "no d="},
 		{"empty selector", "s=sel", "s=", record, ResultPermError, "no s="},
 		{"domain with a slash", "d=example.org", "d=example.org/x", record, ResultPermError, "not a domain name"},
-		{"selector with an underscore", "s=sel", "s=s_l", record, ResultPermError, "not a domain name"},
+		{"selector with a slash", "s=sel", "s=s/l", record, ResultPermError, "not a domain name"},
 		{"selector with an empty label", "s=sel", "s=sel.", record, ResultPermError, "not a domain name"},
 		{"domain with a final dot", "d=example.org", "d=example.org.", record, ResultPermError, "not a domain name"},
 		{"identity without @", "v=1", "v=1; i=example.org", record, ResultPermError, "i= has no @"},
@@ -241,6 +241,18 @@ func TestTenSignaturesAtMost(t *testing.T) {
 	v = verifyMail(t, zone, "DKIM-Signature: v=1\r\n"+signed+testHeader, testBody)
 	if len(v.DKIM) != 10 || slices.ContainsFunc(v.DKIM, func(d DKIM) bool { return d.Result == ResultPass }) {
 		t.Errorf("the eleventh: %+v", v.DKIM)
+	}
+}
+
+// TestUnderscoreInASelector: RFC 6376 3.1 has none, but signers in use have, and their mail is as genuine as that of others.
+func TestUnderscoreInASelector(t *testing.T) {
+	for _, selector := range []string{"rsa_default", "_dkim"} {
+		tags := strings.Replace(goodTags, "s=sel", "s="+selector, 1)
+		zone := keyRecord(selector+"._domainkey.example.org", "p="+keyData(t, "rsa"))
+		v := verifyMail(t, zone, signWith(t, "rsa", "DKIM-Signature", tags, testHeader, testBody)+testHeader, testBody)
+		if d := v.DKIM[0]; d.Result != ResultPass || !strings.Contains(string(v.Field), "header.s="+selector) {
+			t.Errorf("%+v\n%s", d, v.Field)
+		}
 	}
 }
 

@@ -7,7 +7,7 @@
 //
 // What must stay true: linear time whatever the message; a look-up that gave no answer is never a
 // pass or a fail; nothing that was not in the signed text is trusted; what a stranger wrote can't
-// leave its place in a field of ours; a name that isn't one of letters, digits and hyphens is never
+// leave its place in a field of ours; a name that isn't one of letters, digits, hyphens and underscores is never
 // asked for as d= or s=; the author is one address that every reader would take for the author, or
 // the message is refused.
 //
