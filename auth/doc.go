@@ -18,9 +18,7 @@
 // RFC 4616 (PLAIN), 5802 and 7677 (SCRAM-SHA-256), 5929 and 9266 (channel binding),
 // 4013 (SASLprep), 9106 (argon2), 5233 (subaddresses), 2142 and 5321 4.5.1 (postmaster).
 //
-// # BUGS
-//
-// A wrong password that comes by SCRAM can't be told from another wrong one, so each
+// BUGS: A wrong password that comes by SCRAM can't be told from another wrong one, so each
 // counts: a client that keeps an old password is refused sooner than with PLAIN, unless
 // its network is known.
 package auth

@@ -32,7 +32,7 @@
 // (PREVIEW), 9208 (QUOTA), 9394 (PARTIAL), 9585 (INPROGRESS), 9586 (UIDONLY), 9590
 // (LIST-METADATA), 9738 (MESSAGELIMIT), 9755 (UTF8=ACCEPT), 10022 (UIDBATCHES).
 //
-// BUGS. There are no access control lists, and so no LIST-MYRIGHTS; there is no CONTEXT=SORT, and no I18NLEVEL=1: texts
+// BUGS: There are no access control lists, and so no LIST-MYRIGHTS; there is no CONTEXT=SORT, and no I18NLEVEL=1: texts
 // are compared as i;unicode-casemap does but for a few characters that hide others, and SORT doesn't put last what is in
 // an unknown charset.
 // Under NOTIFY a client hears of messages that it has put into other mailboxes itself, and the ends of commands

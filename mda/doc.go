@@ -15,8 +15,6 @@
 // RFC 5321 4.4 (Return-Path), 3.9 (aliases) and 6.3 (loops), 9228 (Delivered-To), 5233 (subaddresses), 3461 5.2.7 (DSN
 // parameters through an alias), 3463 and 5248 (enhanced status codes).
 //
-// # BUGS
-//
-// A signed reverse-path can be longer than the 64 octets that RFC 5321 4.5.3.1.1 promises for a local-part; in
+// BUGS: A signed reverse-path can be longer than the 64 octets that RFC 5321 4.5.3.1.1 promises for a local-part; in
 // practice nobody counts.
 package mda

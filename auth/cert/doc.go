@@ -13,8 +13,6 @@
 //
 // RFC 8555 (ACME), 8737 (TLS-ALPN-01), 9325 (TLS versions and ciphers), 7301 (ALPN).
 //
-// # BUGS
-//
-// certmagic begins to look after its cache in New; that goroutine ends with Run. OCSP answers
+// BUGS: certmagic begins to look after its cache in New; that goroutine ends with Run. OCSP answers
 // are not stapled: Let's Encrypt has none any more, and mail programs don't ask.
 package cert

@@ -33,6 +33,6 @@
 // RFC 5321 4.5.4.1 (retries), 3461, 3464, 6522, 6533 (DSN), 3463 (status codes),
 // 3834 (Auto-Submitted), 4865 (FUTURERELEASE).
 //
-// BUGS: a schedule counts tries of a whole job, so
-// one slow recipient of several at one destination sets the pace of all of them.
+// BUGS: a schedule counts tries of a whole job, so one slow recipient of several at one destination sets
+// the pace of all of them.
 package queue
