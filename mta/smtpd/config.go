@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"time"
-
-	"facteur/storage/message"
 )
 
 // Kind is what a listener is for.
@@ -38,9 +36,6 @@ type Config struct {
 	// ForgedResult reports whether a header field is an Authentication-Results field that claims
 	// to be from us, the host ourID: sender.ForgedResult.
 	ForgedResult func(field []byte, ourID string) bool
-
-	// What <Postmaster> without a domain means (RFC 5321 4.1.1.3): postmaster of the first domain.
-	Postmaster message.AddrSpec
 
 	// Submission asks it too, so that a typing error in an address of ours is told at once; there
 	// it may be nil.

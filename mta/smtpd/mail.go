@@ -103,7 +103,7 @@ func (c *conn) rcpt(ctx context.Context, arg string) *mta.Reply {
 	}
 	var to mta.Recipient
 	if strings.EqualFold(path, "postmaster") { // RFC 5321 4.1.1.3: without a domain it is ours
-		to.Address = c.s.Postmaster
+		to.Address = message.AddrSpec{Local: "postmaster", Domain: c.s.Hostname}
 	} else {
 		addr, r := parsePath(path, c.env.UTF8, [3]int{5, 1, 3})
 		if r != nil {

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"facteur/mta"
-	"facteur/storage/message"
 )
 
 // Server serves the connections of one listener.
@@ -42,9 +41,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Observe == nil {
 		cfg.Observe = func(Event) {}
-	}
-	if cfg.Postmaster.IsZero() {
-		cfg.Postmaster = message.AddrSpec{Local: "postmaster", Domain: cfg.Hostname}
 	}
 	return &Server{Config: cfg, crowd: newCrowd(cfg.Limits), conns: make(map[*conn]struct{})}, nil
 }
