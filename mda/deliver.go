@@ -34,7 +34,11 @@ func (a *Agent) Deliver(ctx context.Context, m *mta.Message, to []mta.Recipient)
 
 	results := make([]mta.Result, len(to))
 	for i, r := range p.routes {
-		results[i] = mta.Result{To: r.to, At: a.cfg.Now(), Relayed: len(r.remote) > 0}
+		results[i] = mta.Result{To: r.to, At: a.cfg.Now()}
+		if len(r.remote) > 0 {
+			results[i].Expanded = len(r.remote)+len(r.local) > 1
+			results[i].Relayed = !results[i].Expanded
+		}
 		if err := r.outcome(); err != nil {
 			results[i].Err = replyFor(err)
 		}
@@ -94,7 +98,7 @@ func (a *Agent) store(ctx context.Context, m *mta.Message, c *parcel) error {
 }
 
 // queue adds a message with an ID of its own for the addresses that a recipient leads to. They inherit its
-// DSN parameters but for SUCCESS, which is answered here, once, with "relayed" (RFC 3461 5.2.7).
+// DSN parameters but for SUCCESS, which is answered here, once: with "expanded", or "relayed" for a single one (RFC 3461 5.2.7).
 func (a *Agent) queue(ctx context.Context, m *mta.Message, rcpt mta.Recipient, from message.AddrSpec, targets []message.AddrSpec) error {
 	next := *m
 	next.ID = mta.NewID()

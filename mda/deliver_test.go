@@ -298,12 +298,22 @@ func TestSuccessIsReportedOnce(t *testing.T) {
 		w.queue.msgs = nil
 		to := []mta.Recipient{{Address: address(t, "boss@example.org"), Notify: notify}, {Address: address(t, "alice@example.org"), Notify: notify}}
 		results := w.agent.Deliver(t.Context(), w.message("sender@else.test", text), to)
-		if !results[0].Relayed || results[1].Relayed {
-			t.Errorf("relayed: %v, %v", results[0].Relayed, results[1].Relayed)
+		if !results[0].Expanded || results[0].Relayed || results[1].Expanded || results[1].Relayed {
+			t.Errorf("%+v", results)
 		}
 		if got := w.queue.msgs[0].Env.To[0].Notify; got != want {
 			t.Errorf("NOTIFY=%s went on as %s", notify, got)
 		}
+	}
+}
+
+// TestAliasForOneElsewhereIsNoExpansion (RFC 3464 2.3.3).
+func TestAliasForOneElsewhereIsNoExpansion(t *testing.T) {
+	w := newWorld(t)
+	w.alias("boss@example.org", "me@away.test")
+	to := []mta.Recipient{{Address: address(t, "boss@example.org"), Notify: mta.NotifySuccess}}
+	if r := w.agent.Deliver(t.Context(), w.message("sender@else.test", text), to)[0]; !r.Relayed || r.Expanded {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -63,5 +63,6 @@ type Result struct {
 	// bound for it need not be tried now either.
 	Unreachable bool
 	Relayed     bool // handed to a server without DSN: the sender's NOTIFY=SUCCESS ends with "relayed"
+	Expanded    bool // sent on to several, some of them elsewhere: it ends with "expanded" (RFC 3461 5.2.7.3)
 	At          time.Time
 }

@@ -128,7 +128,7 @@ func (r *report) subject() string {
 		return "Your message could not be delivered"
 	case r.has(ActionDelayed):
 		return "Your message is delayed, delivery is still being tried"
-	case r.has(ActionRelayed):
+	case r.has(ActionRelayed, ActionExpanded):
 		return "Your message has been passed on"
 	}
 	return "Your message has been delivered"
@@ -194,7 +194,7 @@ func (f *Fate) status() string {
 	switch {
 	case f.given:
 		return "5.4.7" // delivery time expired
-	case f.Action != ActionFailed && f.Action != ActionDelayed:
+	case f.Action.good():
 		return "2.0.0"
 	case f.reply == nil:
 		return "4.0.0"

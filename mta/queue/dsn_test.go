@@ -177,13 +177,14 @@ func TestNotifyDecidesWhoIsTold(t *testing.T) {
 		{"delivered here", mta.NotifySuccess, nil, "", false, "delivered"},
 		{"relayed to a server without DSN", mta.NotifySuccess, nil, "mx.test", true, "relayed"},
 		{"sent on by an alias, so not delivered", mta.NotifySuccess, nil, "", true, "relayed"},
+		{"sent on by an alias to several", mta.NotifySuccess, nil, "", false, "expanded"},
 		{"passed to a server with DSN", mta.NotifySuccess, nil, "mx.test", false, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				home := &peer{}
 				away := &peer{answer: func(*mta.Message, mta.Recipient) mta.Result {
-					return mta.Result{Err: tt.answer, RemoteMTA: tt.remote, Relayed: tt.relay}
+					return mta.Result{Err: tt.answer, RemoteMTA: tt.remote, Relayed: tt.relay, Expanded: tt.want == "expanded"}
 				}}
 				q := open(t, t.TempDir(), testConfig(t, map[string]Transport{"home.test": home, "*": away}))
 				defer running(t, q)()

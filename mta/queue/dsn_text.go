@@ -19,6 +19,7 @@ func (r *report) text() string {
 		{ActionFailed, "Your message could not be delivered to:"},
 		{ActionDelayed, "Your message has not been delivered yet to:"},
 		{ActionRelayed, "Your message has been passed on to a server that does not report deliveries, for:"},
+		{ActionExpanded, "Your message has been sent on to several others, for:"},
 		{ActionDelivered, "Your message has been delivered to:"},
 	} {
 		if !r.has(section.action) {
@@ -53,7 +54,7 @@ func (r *report) text() string {
 func (r *report) recipientText(line func(string, ...any), f Fate) {
 	line("")
 	line("  <%s>", headerAddress(f.recipient.Address, true))
-	if f.Action == ActionDelivered || f.Action == ActionRelayed {
+	if f.Action.good() {
 		return
 	}
 	if f.given {

@@ -123,8 +123,7 @@ func (q *Queue) persist(ctx context.Context, j *job, write func(*sqlite.Tx) erro
 // its line already: mda writes it, since it knows the mailbox, and since not all of it passes through the queue.
 func (q *Queue) logResults(j *job, v *verdict) {
 	for _, f := range v.fates {
-		here := f.Remote == "" && (f.Action == ActionDelivered || f.Action == ActionRelayed)
-		if here {
+		if f.Remote == "" && f.Action.good() {
 			continue
 		}
 		args := []any{"id", j.id, "from", j.msg.Env.MailFrom.String(), "to", f.To, "dest", j.dest}

@@ -15,10 +15,14 @@ type Action string
 const (
 	ActionDelivered Action = "delivered" // into a mailbox of ours
 	ActionRelayed   Action = "relayed"   // to a server that has no DSN, or by an alias to elsewhere (RFC 3461 5.2.7)
+	ActionExpanded  Action = "expanded"  // by an alias to several, some of them elsewhere (RFC 3461 5.2.7.3)
 	ActionPassed    Action = "passed"    // to a server that tells the sender itself; RFC 3461 5.2.2
 	ActionDelayed   Action = "delayed"
 	ActionFailed    Action = "failed"
 )
+
+// good reports whether the sender has nothing to worry about.
+func (a Action) good() bool { return a != ActionFailed && a != ActionDelayed }
 
 // Fate is one recipient's part of a try.
 type Fate struct {
@@ -87,6 +91,8 @@ func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdic
 func fateOf(r mta.Result) Fate {
 	f := Fate{To: r.To.Address.String(), Remote: r.RemoteMTA, Peer: r.Peer, TLS: r.TLS, recipient: r.To, reply: r.Err}
 	switch {
+	case r.Err == nil && r.Expanded:
+		f.Action, f.reply = ActionExpanded, r.Said
 	case r.Err == nil && r.Relayed: // also by an alias that leads elsewhere: nothing is delivered yet
 		f.Action, f.reply = ActionRelayed, r.Said
 	case r.Err == nil && r.RemoteMTA == "":
@@ -128,7 +134,7 @@ func (q *Queue) notify(ctx context.Context, v *verdict, late bool, giveUp time.T
 			if late && want.Wants(mta.NotifyDelay) {
 				told = append(told, f)
 			}
-		case ActionDelivered, ActionRelayed:
+		case ActionDelivered, ActionRelayed, ActionExpanded:
 			if want.Wants(mta.NotifySuccess) {
 				told = append(told, f)
 			}
