@@ -258,14 +258,14 @@ func play(t *testing.T, lines []string) {
 					if err != nil {
 						t.Fatalf("line %d: %v", i+1, err)
 					}
-					if fits(want, l) {
+					if loopback.Fits(want, l) {
 						i++
 						break
 					}
 				}
 				continue
 			}
-			if l, err := c.line(); err != nil || !fits(arg, l) {
+			if l, err := c.line(); err != nil || !loopback.Fits(arg, l) {
 				t.Fatalf("line %d: got %q, %v; want %q", i+1, l, err, arg)
 			}
 		case "TLS":
@@ -286,24 +286,6 @@ func play(t *testing.T, lines []string) {
 			t.Fatalf("line %d: no such line in scripts", i+1)
 		}
 	}
-}
-
-// fits matches a line with a pattern in which * stands for any text.
-func fits(pattern, line string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == line
-	}
-	if !strings.HasPrefix(line, head) {
-		return false
-	}
-	line = line[len(head):]
-	for i := 0; i <= len(line); i++ {
-		if fits(rest, line[i:]) {
-			return true
-		}
-	}
-	return false
 }
 
 // A UIDL is the same in every session, and over a restart of the store.

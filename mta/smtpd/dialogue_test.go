@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"facteur/test/loopback"
 )
 
 // TestDialogues plays testdata/*.smtp against the real engine. A script's lines:
@@ -234,7 +236,7 @@ func (d *dialogue) line(pattern, next string) {
 			if !ok {
 				d.fail("connection closed")
 			}
-			if fits(want, l) {
+			if loopback.Fits(want, l) {
 				d.peer.buf = append([]byte(l+"\r\n"), d.peer.buf...)
 				return
 			}
@@ -244,25 +246,7 @@ func (d *dialogue) line(pattern, next string) {
 	if !ok {
 		d.fail("connection closed, want %q", pattern)
 	}
-	if !fits(pattern, l) {
+	if !loopback.Fits(pattern, l) {
 		d.fail("got %q, want %q", l, pattern)
 	}
-}
-
-// fits matches a line with a pattern in which * stands for any text.
-func fits(pattern, line string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == line
-	}
-	if !strings.HasPrefix(line, head) {
-		return false
-	}
-	line = line[len(head):]
-	for i := 0; i <= len(line); i++ {
-		if fits(rest, line[i:]) {
-			return true
-		}
-	}
-	return false
 }

@@ -1,3 +1,3 @@
-// Package loopback is what tests share: certificates, and for the tests of whole programs the facteur binary, free
-// ports for a demo, programs that end with their test, and private roots with other servers.
+// Package loopback is what tests share: certificates, patterns of dialogues, and for the tests of whole programs the
+// facteur binary, free ports for a demo, programs that end with their test, and private roots with other servers.
 package loopback
