@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"facteur/mta/dns"
 )
@@ -15,7 +16,7 @@ type Site struct {
 	Addresses []netip.Addr // public ones; empty: not known
 	Policy    string       // MTA-STS policy as it is served; empty: none
 	Web       bool         // autoconfig is served
-	POP3S     bool
+	Services  []string     // offered to mail programs, by their names in SRV records: "_imaps", "_submission"
 }
 
 // Records is the zone to publish for a domain: who takes its mail, who may send it, how
@@ -49,20 +50,16 @@ func (s Site) Records(domain string, keys []Key) []Record {
 		add("autoconfig."+domain, "CNAME", "Thunderbird and others find their settings there", "%s", host)
 		add("autodiscover."+domain, "CNAME", "Outlook finds its settings there", "%s", host)
 	}
-	srv := func(service string, port int, offered bool) {
-		if !offered {
-			// RFC 6186 3.4: "." says that the service is not there.
-			add(service+"._tcp."+domain, "SRV", "not offered", "0 0 0 .")
-			return
+	for _, srv := range []struct {
+		service string
+		port    int
+	}{{"_imaps", 993}, {"_submissions", 465}, {"_submission", 587}, {"_imap", 143}, {"_pop3s", 995}, {"_pop3", 110}} {
+		if slices.Contains(s.Services, srv.service) {
+			add(srv.service+"._tcp."+domain, "SRV", "mail programs find the server", "0 1 %d %s", srv.port, host)
+		} else { // RFC 6186 3.4: "." says that the service is not there.
+			add(srv.service+"._tcp."+domain, "SRV", "not offered", "0 0 0 .")
 		}
-		add(service+"._tcp."+domain, "SRV", "mail programs find the server", "0 1 %d %s", port, host)
 	}
-	srv("_imaps", 993, true)
-	srv("_submissions", 465, true)
-	srv("_submission", 587, true)
-	srv("_imap", 0, false)
-	srv("_pop3s", 995, s.POP3S)
-	srv("_pop3", 0, false)
 	return list
 }
 

@@ -262,7 +262,7 @@ func (p *parts) service(cfg Config) *admin.Local {
 // site is what DNS has to say of this server: its addresses are those it listens on, or
 // the machine's public ones.
 func (c *Config) site() admin.Site {
-	s := admin.Site{Hostname: c.Hostname, Web: c.Web.Enabled, POP3S: len(c.Listen.POP3S) > 0}
+	s := admin.Site{Hostname: c.Hostname, Web: c.Web.Enabled, Services: c.srvServices()}
 	if policy, ok := c.policy(""); ok {
 		s.Policy = policy.String()
 	}
@@ -285,6 +285,23 @@ func (c *Config) site() admin.Site {
 		}
 	}
 	return s
+}
+
+// srvServices are the services that SRV records lead mail programs to. IMAP and POP3 with STARTTLS are not among
+// them: RFC 8314 3.3 prefers TLS from the first octet.
+func (c *Config) srvServices() []string {
+	var list []string
+	for _, s := range []struct {
+		name string
+		at   []ListenAddr
+	}{
+		{"_imaps", c.Listen.IMAPS}, {"_submissions", c.Listen.Submissions}, {"_submission", c.Listen.Submission}, {"_pop3s", c.Listen.POP3S},
+	} {
+		if len(s.at) > 0 {
+			list = append(list, s.name)
+		}
+	}
+	return list
 }
 
 // carrierNAT are addresses behind a provider's NAT (RFC 6598).

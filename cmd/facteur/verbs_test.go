@@ -271,7 +271,9 @@ func eventually(t *testing.T, log *lockedBuffer, ok func() bool) {
 }
 
 func TestRecordsAreCompleteAndSplit(t *testing.T) {
-	site := admin.Site{Hostname: "mail.example.org", Policy: "version: STSv1", Web: true}
+	cfg := DefaultConfig()
+	cfg.Listen.Submission = nil
+	site := admin.Site{Hostname: "mail.example.org", Policy: "version: STSv1", Web: true, Services: cfg.srvServices()}
 	long := "v=DKIM1; k=rsa; p=" + strings.Repeat("A", 400)
 	var zone strings.Builder
 	writeZone(&zone, site.Records("example.org", []admin.Key{{Domain: "example.org", Selector: "s1", Record: long}}))
@@ -292,6 +294,7 @@ func TestRecordsAreCompleteAndSplit(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"_imaps._tcp.example.org. IN SRV 0 1 993 mail.example.org.", "_pop3s._tcp.example.org. IN SRV 0 0 0 .",
+		"_submissions._tcp.example.org. IN SRV 0 1 465 mail.example.org.", "_submission._tcp.example.org. IN SRV 0 0 0 .",
 		"_mta-sts.example.org. IN TXT \"v=STSv1; id=", "autoconfig.example.org. IN CNAME mail.example.org.", "_dmarc.example.org. IN TXT \"v=DMARC1; p="} {
 		if !strings.Contains(zone.String(), want) {
 			t.Errorf("%q is missing in\n%s", want, zone.String())
