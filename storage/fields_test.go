@@ -10,8 +10,9 @@ import (
 // mbsync and OfflineIMAP keep their UIDs in the names of files: without them they take a message for a new one, and store it twice
 // on the other side.
 func TestFieldsThatOthersAddToANameAreKept(t *testing.T) {
-	dir := t.TempDir()
+	dir := fastDir(t)
 	s := testStore(t, dir)
+	s.openFS = openLazy
 	a := testAccount(t, s)
 	m := box(t, a, "INBOX")
 	put(t, filepath.Join(a.path, "cur", "1700000001.M1P2.other:2,"), text(0))

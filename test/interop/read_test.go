@@ -91,6 +91,48 @@ SyncState *
 	}
 }
 
+// TestMbsyncOnTheMaildir has mbsync work on the files themselves while the server runs, and write its own UIDs into their names. Those
+// must stay as they are: what lost one would be copied again.
+func TestMbsyncOnTheMaildir(t *testing.T) {
+	need(t, "mbsync")
+	d := startDemo(t)
+	for i := range 5 {
+		d.append("bob@demo.test", "INBOX", mail("friend@elsewhere.test", "bob@demo.test", fmt.Sprintf("number %d", i), "text"))
+	}
+	local := t.TempDir()
+	conf := write(t, filepath.Join(t.TempDir(), "mbsyncrc"), fmt.Sprintf(`MaildirStore far
+Inbox %s
+SubFolders Maildir++
+
+MaildirStore near
+Path %s/
+Inbox %s/INBOX
+SubFolders Verbatim
+
+Channel inbox
+Far :far:
+Near :near:
+Patterns INBOX
+Create Near
+Sync All
+SyncState %s/state
+`, filepath.Join(d.dir, "mail", "demo.test", "bob"), local, local, local))
+	for run := range 4 {
+		if run == 2 {
+			d.append("bob@demo.test", "INBOX", mail("friend@elsewhere.test", "bob@demo.test", "late", "text"))
+		}
+		d.program("", "mbsync", "-c", conf, "inbox")
+		time.Sleep(500 * time.Millisecond) // the server has seen what mbsync did
+		if n := len(files(t, filepath.Join(local, "INBOX"))); n != 5+run/2 {
+			t.Fatalf("run %d: %d of %d messages were copied", run, n, 5+run/2)
+		}
+		c := d.imap("bob@demo.test")
+		if box, err := c.Select("INBOX", nil).Wait(); err != nil || box.NumMessages != uint32(5+run/2) || uint32(box.UIDNext) != box.NumMessages+1 {
+			t.Fatalf("run %d: %+v, %v", run, box, err)
+		}
+	}
+}
+
 // files lists the messages of a Maildir folder.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
