@@ -133,7 +133,14 @@ func (a *Account) healed(was *sqlite.DB, err error) bool {
 func (a *Account) tooMuchWaits() bool {
 	a.pendMu.Lock()
 	defer a.pendMu.Unlock()
-	if len(a.pending) <= pendLimit {
+	size := 0
+	for _, o := range a.pending {
+		size += 100
+		if put, ok := o.(opPut); ok {
+			size += len(put.summary)
+		}
+	}
+	if size <= pendLimit {
 		return false
 	}
 	a.pending = nil
@@ -322,11 +329,11 @@ func (a *Account) pend(ops ...op) {
 }
 
 // flushSoon is how many changes make Run flush at once, flushNow how many make the
-// operation itself do it, since Run doesn't keep up. With more than pendLimit the index is begun anew.
+// operation itself do it, since Run doesn't keep up. Of what can't be written pendLimit octets may wait.
 const (
 	flushSoon = 256
 	flushNow  = 8192
-	pendLimit = 4 * flushNow // some ten MB at most
+	pendLimit = 64 << 20
 )
 
 // flushIfMany flushes when so much waits that Run, if there is one, doesn't keep up. It is

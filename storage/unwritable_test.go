@@ -20,8 +20,9 @@ func hurtIndex(t *testing.T, a *Account) {
 
 // pendMuch has more changes wait than may.
 func pendMuch(a *Account) {
-	for uid := range UID(pendLimit + 1) {
-		a.pend(opGone{1, 1, uid + 1, uid + 1})
+	big := make([]byte, 1<<20)
+	for uid := range UID(1 + pendLimit>>20) {
+		a.pend(opPut{validity: 1, uid: uid, summary: big})
 	}
 }
 
@@ -49,9 +50,6 @@ func TestIndexThatCanNotBeWrittenIsMadeAgain(t *testing.T) {
 	}
 	pendMuch(a)
 	deliver(t, a, text(4))
-	if n := len(a.pending); n > pendLimit {
-		t.Errorf("%d changes wait", n)
-	}
 	if err := a.flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +88,7 @@ func TestIndexThatCanNotBeMadeAgainAtOnce(t *testing.T) {
 		if err := a.flush(t.Context()); err == nil {
 			t.Fatal("the index can be made: this shows nothing")
 		}
-		if n := len(a.pending); n > pendLimit {
+		if n := len(a.pending); n > 0 {
 			t.Errorf("%d changes wait", n)
 		}
 	}
