@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -217,6 +218,7 @@ func crashAt(t *testing.T, template string, k int, do func(context.Context, *Acc
 func afterCrash(t *testing.T, dir string, acknowledged bool, before, after map[string]int, shown map[uint32]UID, twice bool) {
 	s := testStore(t, dir)
 	s.openFS = openLazy
+	s.cfg.Now = func() time.Time { return time.Now().Add(2 * linkLeft) } // a reboot takes that long
 	defer s.Close()
 	a := testAccount(t, s)
 	got, uids := census(t, a)

@@ -45,7 +45,7 @@ type Mailbox struct {
 	indexNext UID
 	started   bool
 	counted   Usage
-	// Another program is still writing some file. It comes in when it is closed; where inotify can't tell of that, at
+	// Another program is still writing some file, or renaming one by a link. It comes in when it is closed; where inotify can't tell of that, at
 	// the next look, for which the folder's times are not noted.
 	unfinished bool
 

@@ -80,13 +80,13 @@ func (l *look) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.unfinished = false
 	if err := l.list(); err != nil {
 		return err
 	}
 	if err := m.stillHere(); err != nil { // after the listing: what is done from here on is done by names that only our folder has
 		return err
 	}
-	m.unfinished = false
 	before := m.snap.Load()
 	if !before.looked {
 		// The folder isn't as the index has it. After a kill, sessions may have seen ModSeqs and
@@ -168,8 +168,12 @@ func (l *look) list() error {
 	return nil
 }
 
+// linkLeft is how long a file may have had two names before one of them is removed.
+const linkLeft = 30 * time.Second
+
 // double: two files claim one UID. Two names of one file are what a file system leaves that
-// tears a rename apart: the one in cur is the newer. Else one is the message, and the other came to its name
+// tears a rename apart: the one in cur is the newer. Or another program renames the file by link and unlink just now: whichever name we
+// removed, it might remove the other. Else one is the message, and the other came to its name
 // by a copy.
 func (l *look) double(uid UID, a, b listed) {
 	if a.Sub == maildir.New && b.Sub == maildir.Cur {
@@ -184,7 +188,9 @@ func (l *look) double(uid UID, a, b listed) {
 	case err1 != nil:
 		l.byUID[uid] = b
 	case sameFile(sa, sb):
-		if fsys.Remove(l.m.path(b.Sub, b.Name)) == nil {
+		if l.m.a.s.cfg.Now().Sub(changedAt(sb)) < linkLeft {
+			l.m.unfinished = true
+		} else if fsys.Remove(l.m.path(b.Sub, b.Name)) == nil {
 			l.renamed = true
 		}
 	default:

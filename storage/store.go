@@ -400,4 +400,12 @@ func diskError(err error) error {
 	return err
 }
 
+// changedAt is when a file last got another name, or lost one (st_ctim).
+func changedAt(st fs.FileInfo) time.Time {
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		return time.Unix(sys.Ctim.Unix())
+	}
+	return st.ModTime()
+}
+
 func sameFile(x, y fs.FileInfo) bool { return os.SameFile(x, y) }
