@@ -107,8 +107,11 @@ func (r *rootFS) Close() error { return errors.Join(r.dir.Close(), r.root.Close(
 type osFile struct{ *os.File }
 
 func (f osFile) SetTime(t time.Time) error {
-	ts := unix.NsecToTimespec(t.UnixNano())
-	err := unix.UtimesNanoAt(int(f.Fd()), "", []unix.Timespec{ts, ts}, unix.AT_EMPTY_PATH)
+	ts, err := unix.TimeToTimespec(t)
+	if err != nil {
+		return err
+	}
+	err = unix.UtimesNanoAt(int(f.Fd()), "", []unix.Timespec{ts, ts}, unix.AT_EMPTY_PATH)
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOENT) { // before Linux 5.8
 		err = os.Chtimes(f.Name(), t, t)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -271,5 +272,34 @@ func TestSweepTmpLeavesOthersAlone(t *testing.T) {
 func BenchmarkParseFileName(b *testing.B) {
 	for b.Loop() {
 		ParseFileName("1700000000.fabcdefghijklmnop.mail.example.org,S=10240,W=10240,I=1700000000-12345:2,FS")
+	}
+}
+
+// INTERNALDATE may be any (RFC 9051 date-time has four digits for the year): nanoseconds since 1970 end in 2262.
+func TestTimeOfAFileFarAway(t *testing.T) {
+	dir := t.TempDir()
+	fsys, err := OpenFS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fsys.Close()
+	for i, want := range []time.Time{time.Date(2400, 1, 2, 3, 4, 5, 0, time.UTC), time.Date(1950, 1, 2, 3, 4, 5, 0, time.UTC)} {
+		name := strconv.Itoa(i)
+		f, err := fsys.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(f.SetTime(want), f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		st, err := fsys.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := st.ModTime(); got.Year() == 2038 {
+			t.Skip("the file system has 32 bits for a time")
+		} else if !got.Equal(want) {
+			t.Errorf("%v became %v", want, got.UTC())
+		}
 	}
 }
