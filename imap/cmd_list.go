@@ -236,10 +236,11 @@ func matchMailbox(pattern, name string) bool {
 
 func (q *listRequest) attributes(m listed) []string {
 	var attrs []string
-	if m.NoSelect || !m.Exists {
-		if q.extended { // RFC 5258 3: more exact, and implies the other
-			attrs = append(attrs, `\NonExistent`)
-		}
+	switch {
+	case !m.NoSelect && m.Exists:
+	case q.extended: // RFC 5258 3: more exact, and implies the other
+		attrs = append(attrs, `\NonExistent`)
+	default:
 		attrs = append(attrs, `\Noselect`)
 	}
 	if m.HasChild {
