@@ -136,7 +136,7 @@ func accountName(name string) (string, error) {
 // describe adds what the store knows of an account.
 func (l *Local) describe(ctx context.Context, a auth.Account) (Account, error) {
 	out := Account{
-		Name: a.Name, Disabled: a.Disabled, Created: a.Created, SendPerDay: a.SendPerDay,
+		Name: a.Name, Disabled: a.Disabled, Created: a.Created, SendPerDay: a.SendPerDay, NoCaps: a.NoCaps,
 		QuotaBytes: a.QuotaBytes, QuotaMessages: a.QuotaMessage,
 	}
 	path, err := l.Store.Path(a.Name)

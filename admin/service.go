@@ -78,6 +78,7 @@ type Account struct {
 	QuotaBytes    int64     `json:"quota_bytes"`
 	QuotaMessages int64     `json:"quota_messages"`
 	SendPerDay    int       `json:"send_per_day"`
+	NoCaps        []string  `json:"no_caps,omitempty"`
 	Path          string    `json:"path"`
 }
 

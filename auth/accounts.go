@@ -19,7 +19,8 @@ type Account struct {
 	Created      time.Time
 	QuotaBytes   int64 // 0: none
 	QuotaMessage int64
-	SendPerDay   int // messages a day; 0: the server's default
+	SendPerDay   int      // messages a day; 0: the server's default
+	NoCaps       []string // IMAP capabilities not shown to this account
 }
 
 // AddAccount makes an account; its domain must be hosted.
@@ -81,8 +82,8 @@ func (d *Directory) UpdateAccount(ctx context.Context, a Account) error {
 		return fmt.Errorf("account %s: limits: %w", a.Name, ErrInvalid)
 	}
 	err := d.changeAccount(ctx, a.Name, func(id int64, tx *sqlite.Tx) error {
-		return one(tx.Exec(`UPDATE accounts SET disabled=?, quota_bytes=?, quota_messages=?, send_per_day=? WHERE id=?`,
-			a.Disabled, a.QuotaBytes, a.QuotaMessage, a.SendPerDay, id))
+		return one(tx.Exec(`UPDATE accounts SET disabled=?, quota_bytes=?, quota_messages=?, send_per_day=?, no_caps=? WHERE id=?`,
+			a.Disabled, a.QuotaBytes, a.QuotaMessage, a.SendPerDay, strings.Join(a.NoCaps, " "), id))
 	})
 	return wrap(err, "change account %s", a.Name)
 }

@@ -78,17 +78,18 @@ func (s *snapshot) readDomains(ctx context.Context, db *sqlite.DB) error {
 
 func (s *snapshot) readAccounts(ctx context.Context, db *sqlite.DB, byID map[int64]*account) error {
 	const query = `SELECT id, name, domain, disabled, created, quota_bytes, quota_messages, send_per_day,
-		hash, scram_salt, scram FROM accounts ORDER BY id`
+		no_caps, hash, scram_salt, scram FROM accounts ORDER BY id`
 	return each(ctx, db, query, nil, func(rows *sql.Rows) error {
 		var a account
 		var created int64
+		var noCaps string
 		var scram []byte
 		err := rows.Scan(&a.id, &a.Name, &a.domain, &a.Disabled, &created, &a.QuotaBytes, &a.QuotaMessage,
-			&a.SendPerDay, &a.hash, &a.scramSalt, &scram)
+			&a.SendPerDay, &noCaps, &a.hash, &a.scramSalt, &scram)
 		if err != nil {
 			return err
 		}
-		a.Created = fromUnix(created)
+		a.Created, a.NoCaps = fromUnix(created), strings.Fields(noCaps)
 		if a.scram, err = parseScramKeys(scram); err != nil {
 			return fmt.Errorf("account %s: %w", a.Name, err)
 		}

@@ -131,7 +131,7 @@ func TestWhatIsWrittenIsThereAfterReopening(t *testing.T) {
 	ctx := t.Context()
 	must(t, d.AddDomain(ctx, Domain{Name: "Example.ORG.", CatchAll: "alice@example.org"}))
 	must(t, d.AddAccount(ctx, "alice@example.org", "pw"))
-	must(t, d.UpdateAccount(ctx, Account{Name: "alice@example.org", QuotaBytes: 5, QuotaMessage: 6, SendPerDay: 7}))
+	must(t, d.UpdateAccount(ctx, Account{Name: "alice@example.org", QuotaBytes: 5, QuotaMessage: 6, SendPerDay: 7, NoCaps: []string{"IDLE", "COMPRESS"}}))
 	must(t, d.AddAlias(ctx, Alias{Address: "all@example.org", Targets: []message.AddrSpec{spec(t, "alice@example.org"), spec(t, `"a b"@else.test`)}}))
 	salt := d.scramSalt("ghost@example.org")
 	must(t, d.Close())
@@ -141,7 +141,7 @@ func TestWhatIsWrittenIsThereAfterReopening(t *testing.T) {
 	defer d.Close()
 	a, err := d.Account(ctx, "ALICE@example.org")
 	must(t, err)
-	if a.QuotaBytes != 5 || a.QuotaMessage != 6 || a.SendPerDay != 7 || a.Created.IsZero() {
+	if a.QuotaBytes != 5 || a.QuotaMessage != 6 || a.SendPerDay != 7 || len(a.NoCaps) != 2 || a.Created.IsZero() {
 		t.Errorf("%+v", a)
 	}
 	doms, err := d.Domains(ctx)

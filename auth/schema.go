@@ -22,6 +22,7 @@ CREATE TABLE accounts (
 	quota_bytes    INTEGER NOT NULL DEFAULT 0,
 	quota_messages INTEGER NOT NULL DEFAULT 0,
 	send_per_day   INTEGER NOT NULL DEFAULT 0,
+	no_caps        TEXT    NOT NULL DEFAULT '',
 	hash           TEXT    NOT NULL,
 	scram_salt     BLOB    NOT NULL,
 	scram          BLOB    NOT NULL

@@ -47,7 +47,13 @@ func (s *session) capabilities() []string {
 	if s.inflater == nil { // RFC 4978 3: not twice
 		caps = append(caps, "COMPRESS=DEFLATE")
 	}
-	return caps
+	return slices.DeleteFunc(caps, s.switchedOff)
+}
+
+// switchedOff reports whether this account doesn't get a capability: it isn't shown, and its
+// commands are unknown.
+func (s *session) switchedOff(capability string) bool {
+	return slices.ContainsFunc(s.noCaps, func(off string) bool { return strings.EqualFold(capability, off) })
 }
 
 // appendLimit stays below 2^53: imapflow reads more as 0 and refuses to append.
@@ -106,6 +112,9 @@ func (s *session) enableOne(name string) bool {
 	case "UIDONLY":
 		on = &s.uidOnly
 	default:
+		return false
+	}
+	if s.switchedOff(name) {
 		return false
 	}
 	if *on {

@@ -115,6 +115,7 @@ func (s *session) enter(ctx context.Context, r *request, login *auth.Login) erro
 	}
 	login.WhenRevoked(s.wake)
 	s.login, s.acct, s.state, s.deadline = login, acct, authenticated, time.Time{}
+	s.noCaps = s.srv.cfg.NoCaps(login.Account)
 	s.log.Info("login", "listener", "imap", "login", login.Account, "app_password", login.AppPassword, "tls", s.tls != nil)
 	r.okCode = "CAPABILITY " + strings.Join(s.capabilities(), " ")
 	r.okText = "Logged in"

@@ -65,7 +65,7 @@ func (s *session) thread(ctx context.Context, r *request) error {
 	d.SP()
 	name := d.Keyword()
 	algorithm := findThreadAlgorithm(name)
-	if algorithm == nil {
+	if algorithm == nil || s.switchedOff("THREAD="+name) {
 		d.Fail("unknown threading algorithm")
 	}
 	d.SP()

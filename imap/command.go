@@ -32,9 +32,10 @@ type command struct {
 	name   string
 	states state
 	sync   syncRule
-	uid    bool // is a UID form: its numbers are UIDs, its responses hold UIDs
-	seqs   bool // takes message sequence numbers: BAD once UIDONLY is enabled (RFC 9586 3)
-	writes bool // changes the selected mailbox: NO after EXAMINE
+	uid    bool   // is a UID form: its numbers are UIDs, its responses hold UIDs
+	seqs   bool   // takes message sequence numbers: BAD once UIDONLY is enabled (RFC 9586 3)
+	writes bool   // changes the selected mailbox: NO after EXAMINE
+	cap    string // the capability it came with: unknown to accounts that it is switched off for
 	run    func(s *session, ctx context.Context, r *request) error
 }
 
@@ -47,17 +48,17 @@ func commandTable() []command {
 		{name: "CAPABILITY", states: anyState, sync: syncAll, run: (*session).capability},
 		{name: "NOOP", states: anyState, sync: syncAll, run: (*session).noop},
 		{name: "LOGOUT", states: anyState, run: (*session).logout},
-		{name: "ID", states: anyState, sync: syncAll, run: (*session).id},
+		{name: "ID", states: anyState, sync: syncAll, cap: "ID", run: (*session).id},
 
 		// RFC 9051 6.2
 		{name: "STARTTLS", states: notAuthenticated, run: (*session).startTLS},
 		{name: "AUTHENTICATE", states: notAuthenticated, run: (*session).authenticate},
 		{name: "LOGIN", states: notAuthenticated, run: (*session).logIn},
-		{name: "UNAUTHENTICATE", states: loggedIn, run: (*session).unauthenticate},
-		{name: "COMPRESS", states: loggedIn, run: (*session).compress},
+		{name: "UNAUTHENTICATE", states: loggedIn, cap: "UNAUTHENTICATE", run: (*session).unauthenticate},
+		{name: "COMPRESS", states: loggedIn, cap: "COMPRESS=DEFLATE", run: (*session).compress},
 
 		// RFC 9051 6.3
-		{name: "ENABLE", states: loggedIn, sync: syncAll, run: (*session).enable},
+		{name: "ENABLE", states: loggedIn, sync: syncAll, cap: "ENABLE", run: (*session).enable},
 		{name: "SELECT", states: loggedIn, run: (*session).selectMailbox},
 		{name: "EXAMINE", states: loggedIn, run: (*session).examine},
 		{name: "CREATE", states: loggedIn, sync: syncAll, run: (*session).create},
@@ -67,41 +68,41 @@ func commandTable() []command {
 		{name: "UNSUBSCRIBE", states: loggedIn, sync: syncAll, run: (*session).unsubscribe},
 		{name: "LIST", states: loggedIn, sync: syncAll, run: (*session).list},
 		{name: "LSUB", states: loggedIn, sync: syncAll, run: (*session).lsub},
-		{name: "NAMESPACE", states: loggedIn, sync: syncAll, run: (*session).namespace},
+		{name: "NAMESPACE", states: loggedIn, sync: syncAll, cap: "NAMESPACE", run: (*session).namespace},
 		{name: "STATUS", states: loggedIn, sync: syncAll, run: (*session).status},
 		{name: "APPEND", states: loggedIn, sync: syncAll, run: (*session).appendMessages},
-		{name: "IDLE", states: loggedIn, sync: syncAll, run: (*session).idle},
-		{name: "NOTIFY", states: loggedIn, sync: syncAll, run: (*session).notify},
-		{name: "GETQUOTA", states: loggedIn, sync: syncAll, run: (*session).getQuota},
-		{name: "GETQUOTAROOT", states: loggedIn, sync: syncAll, run: (*session).getQuotaRoot},
-		{name: "SETQUOTA", states: loggedIn, sync: syncAll, run: (*session).setQuota},
-		{name: "GETMETADATA", states: loggedIn, sync: syncAll, run: (*session).getMetadata},
-		{name: "SETMETADATA", states: loggedIn, sync: syncAll, run: (*session).setMetadata},
-		{name: "ESEARCH", states: loggedIn, sync: syncFlags, uid: true, run: (*session).multiSearch},
+		{name: "IDLE", states: loggedIn, sync: syncAll, cap: "IDLE", run: (*session).idle},
+		{name: "NOTIFY", states: loggedIn, sync: syncAll, cap: "NOTIFY", run: (*session).notify},
+		{name: "GETQUOTA", states: loggedIn, sync: syncAll, cap: "QUOTA", run: (*session).getQuota},
+		{name: "GETQUOTAROOT", states: loggedIn, sync: syncAll, cap: "QUOTA", run: (*session).getQuotaRoot},
+		{name: "SETQUOTA", states: loggedIn, sync: syncAll, cap: "QUOTA", run: (*session).setQuota},
+		{name: "GETMETADATA", states: loggedIn, sync: syncAll, cap: "METADATA", run: (*session).getMetadata},
+		{name: "SETMETADATA", states: loggedIn, sync: syncAll, cap: "METADATA", run: (*session).setMetadata},
+		{name: "ESEARCH", states: loggedIn, sync: syncFlags, uid: true, cap: "MULTISEARCH", run: (*session).multiSearch},
 
 		// RFC 9051 6.4
 		{name: "CLOSE", states: selected, run: (*session).closeMailbox},
-		{name: "UNSELECT", states: selected, run: (*session).unselect},
+		{name: "UNSELECT", states: selected, cap: "UNSELECT", run: (*session).unselect},
 		{name: "CHECK", states: selected, sync: syncAll, run: (*session).noop},
 		{name: "EXPUNGE", states: selected, sync: syncAll, writes: true, run: (*session).expunge},
-		{name: "UID EXPUNGE", states: selected, sync: syncAll, uid: true, writes: true, run: (*session).expunge},
+		{name: "UID EXPUNGE", states: selected, sync: syncAll, uid: true, writes: true, cap: "UIDPLUS", run: (*session).expunge},
 		{name: "SEARCH", states: selected, sync: syncFlags, seqs: true, run: (*session).search},
 		{name: "UID SEARCH", states: selected, sync: syncAll, uid: true, run: (*session).search},
-		{name: "SORT", states: selected, sync: syncFlags, seqs: true, run: (*session).sort},
-		{name: "UID SORT", states: selected, sync: syncAll, uid: true, run: (*session).sort},
+		{name: "SORT", states: selected, sync: syncFlags, seqs: true, cap: "SORT", run: (*session).sort},
+		{name: "UID SORT", states: selected, sync: syncAll, uid: true, cap: "SORT", run: (*session).sort},
 		{name: "THREAD", states: selected, sync: syncFlags, seqs: true, run: (*session).thread},
 		{name: "UID THREAD", states: selected, sync: syncAll, uid: true, run: (*session).thread},
-		{name: "CANCELUPDATE", states: selected, sync: syncAll, run: (*session).cancelUpdate},
+		{name: "CANCELUPDATE", states: selected, sync: syncAll, cap: "CONTEXT=SEARCH", run: (*session).cancelUpdate},
 		{name: "FETCH", states: selected, sync: syncFlags, seqs: true, run: (*session).fetch},
 		{name: "UID FETCH", states: selected, sync: syncAll, uid: true, run: (*session).fetch},
 		{name: "STORE", states: selected, sync: syncFlags, seqs: true, writes: true, run: (*session).store},
 		{name: "UID STORE", states: selected, sync: syncAll, uid: true, writes: true, run: (*session).store},
 		{name: "COPY", states: selected, sync: syncAll, seqs: true, run: (*session).copy},
 		{name: "UID COPY", states: selected, sync: syncAll, uid: true, run: (*session).copy},
-		{name: "MOVE", states: selected, sync: syncAll, seqs: true, writes: true, run: (*session).move},
-		{name: "UID MOVE", states: selected, sync: syncAll, uid: true, writes: true, run: (*session).move},
-		{name: "REPLACE", states: selected, sync: syncAll, seqs: true, writes: true, run: (*session).replace},
-		{name: "UID REPLACE", states: selected, sync: syncAll, uid: true, writes: true, run: (*session).replace},
-		{name: "UIDBATCHES", states: selected, sync: syncAll, uid: true, run: (*session).uidBatches},
+		{name: "MOVE", states: selected, sync: syncAll, seqs: true, writes: true, cap: "MOVE", run: (*session).move},
+		{name: "UID MOVE", states: selected, sync: syncAll, uid: true, writes: true, cap: "MOVE", run: (*session).move},
+		{name: "REPLACE", states: selected, sync: syncAll, seqs: true, writes: true, cap: "REPLACE", run: (*session).replace},
+		{name: "UID REPLACE", states: selected, sync: syncAll, uid: true, writes: true, cap: "REPLACE", run: (*session).replace},
+		{name: "UIDBATCHES", states: selected, sync: syncAll, uid: true, cap: "UIDBATCHES", run: (*session).uidBatches},
 	}
 }

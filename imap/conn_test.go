@@ -350,6 +350,33 @@ func TestBackgroundWorkIsTurnedAway(t *testing.T) {
 	c.ok(`ID ("name" "iPhone Mail")`)
 }
 
+func TestCapabilitiesCanBeSwitchedOffForAnAccount(t *testing.T) {
+	h := newHouse(t, func(c *Config) { c.NoCaps = func(string) []string { return []string{"qresync", "COMPRESS=DEFLATE"} } })
+	caps := h.login().ok("CAPABILITY")[0]
+	if strings.Contains(caps, "QRESYNC") || strings.Contains(caps, "DEFLATE") || !strings.Contains(caps, "CONDSTORE") {
+		t.Error(caps)
+	}
+}
+
+// What is switched off is as unknown to an account as what was never written.
+func TestCommandsOfCapabilitiesThatAreOff(t *testing.T) {
+	off := []string{"QRESYNC", "COMPRESS=DEFLATE", "IDLE", "Move", "SORT", "THREAD=REFERENCES", "QUOTA", "UIDPLUS"}
+	c := newHouse(t, func(c *Config) { c.NoCaps = func(string) []string { return off } }).login()
+	c.ok("SELECT INBOX")
+	for _, command := range []string{"COMPRESS DEFLATE", "IDLE", "MOVE 1 Trash", "UID MOVE 1 Trash", "SORT (DATE) UTF-8 ALL", "GETQUOTA \"\"", "UID EXPUNGE 1"} {
+		if _, tagged := c.do(command); !strings.HasPrefix(tagged, "BAD Unknown command") {
+			t.Errorf("%s: %s", command, tagged)
+		}
+	}
+	if _, tagged := c.do("THREAD REFERENCES UTF-8 ALL"); !strings.HasPrefix(tagged, "BAD ") {
+		t.Errorf("THREAD: %s", tagged)
+	}
+	c.ok("THREAD ORDEREDSUBJECT UTF-8 ALL")
+	if got := c.ok("ENABLE QRESYNC CONDSTORE"); !slices.Contains(got, "* ENABLED CONDSTORE") {
+		t.Errorf("ENABLE: %q", got)
+	}
+}
+
 // What is shown before and after a login, in full: TN3191 and the IETF's guidance ask for it.
 func TestCapabilitiesInFull(t *testing.T) {
 	h := newHouse(t, nil)
@@ -364,6 +391,17 @@ func TestCapabilitiesInFull(t *testing.T) {
 	}
 	if got := h.login().ok("CAPABILITY"); !slices.Equal(got, []string{before + after}) {
 		t.Errorf("after login: %q", got)
+	}
+}
+
+// Each capability that a command came with is one that is shown: a slip of the pen in the table
+// would keep a command from being switched off.
+func TestCapabilitiesOfCommandsAreShown(t *testing.T) {
+	shown := strings.Fields(newHouse(t, nil).login().ok("CAPABILITY")[0])
+	for _, cmd := range commandTable() {
+		if cmd.cap != "" && !slices.Contains(shown, cmd.cap) {
+			t.Errorf("%s comes with %s, which is not shown", cmd.name, cmd.cap)
+		}
 	}
 }
 

@@ -34,7 +34,8 @@
 //
 // BUGS: There are no access control lists, and so no LIST-MYRIGHTS; there is no CONTEXT=SORT, and no I18NLEVEL=1: texts
 // are compared as i;unicode-casemap does but for a few characters that hide others, and SORT doesn't put last what is in
-// an unknown charset.
+// an unknown charset. A capability that is switched off for an account takes its commands along, but the arguments
+// that it brings to other commands still work for those who use them unasked.
 // Under NOTIFY a client hears of messages that it has put into other mailboxes itself, and the ends of commands
 // tell EXISTS and EXPUNGE of a selected mailbox that it did not ask to watch. MESSAGELIMIT is a
 // million by default, so that no command is cut short: a client that doesn't know RFC 9738 takes

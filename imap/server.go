@@ -25,11 +25,12 @@ type Authenticator interface {
 
 // Config of a Server. The zero value of a field means what its comment says.
 type Config struct {
-	Log   *slog.Logger
-	Now   func() time.Time // time.Now
-	Store *storage.Store
-	Auth  Authenticator
-	TLS   *tls.Config // for STARTTLS; nil: not offered
+	Log    *slog.Logger
+	Now    func() time.Time // time.Now
+	Store  *storage.Store
+	Auth   Authenticator
+	TLS    *tls.Config                   // for STARTTLS; nil: not offered
+	NoCaps func(account string) []string // capabilities switched off for an account; nil: none
 
 	// Busy says that background work should come back later: Apple's indexer is told so
 	// (TN3189). nil: never.
@@ -64,6 +65,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.NoCaps == nil {
+		c.NoCaps = func(string) []string { return nil }
 	}
 	if c.Busy == nil {
 		c.Busy = func() bool { return false }

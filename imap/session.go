@@ -15,12 +15,13 @@ import (
 // session is one IMAP conversation.
 type session struct {
 	*conn
-	state state
-	login *auth.Login
-	acct  *storage.Account
-	watch *storage.Watch
-	view  *view       // the selected mailbox
-	saved wire.Ranges // "$": the UIDs of SEARCH RETURN (SAVE)
+	state  state
+	login  *auth.Login
+	acct   *storage.Account
+	watch  *storage.Watch
+	noCaps []string
+	view   *view       // the selected mailbox
+	saved  wire.Ranges // "$": the UIDs of SEARCH RETURN (SAVE)
 
 	// What ENABLE has switched on. CONDSTORE goes on by itself at its first use (RFC 7162
 	// 3.1).
@@ -163,7 +164,7 @@ func (s *session) command(ctx context.Context) error {
 func (s *session) dispatch(ctx context.Context, r *request, name string) error {
 	cmd := s.srv.commands[name]
 	switch {
-	case cmd == nil:
+	case cmd == nil, s.switchedOff(cmd.cap):
 		return &response{"BAD", "", "Unknown command " + name}
 	case cmd.states&s.state == 0 && s.state == notAuthenticated:
 		return &response{"BAD", "", "Log in first"}

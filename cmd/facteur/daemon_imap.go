@@ -31,7 +31,9 @@ func (d *Daemon) serveIMAP(deps Deps) error {
 	}
 	server := imap.New(imap.Config{
 		Log: d.log, Now: deps.Now, Store: d.parts.store, Auth: d.parts.directory, TLS: config,
-		Busy: busy, PlainAuth: d.cfg.Submit.PlainAuth, Version: buildVersion(), SpoolDir: spool,
+		NoCaps:    d.noCaps,
+		Busy:      busy,
+		PlainAuth: d.cfg.Submit.PlainAuth, Version: buildVersion(), SpoolDir: spool,
 		MaxMessage: int64(d.cfg.Limits.MessageSize), MaxPerAddr: orNoLimit(d.cfg.Limits.IMAPPerAddress),
 		MaxPerUser: orNoLimit(2 * d.cfg.Limits.IMAPPerAddress), Grace: shutdownGrace,
 	})
@@ -55,4 +57,13 @@ func orNoLimit(n int) int {
 		return -1
 	}
 	return n
+}
+
+// noCaps are the IMAP capabilities that an account isn't shown.
+func (d *Daemon) noCaps(account string) []string {
+	a, err := d.parts.directory.Account(context.Background(), account)
+	if err != nil {
+		return nil
+	}
+	return a.NoCaps
 }
