@@ -25,6 +25,9 @@ func (c *Client) RemoveAccount(ctx context.Context, q Name) (None, error) {
 func (c *Client) SetQuota(ctx context.Context, q Quota) (None, error) {
 	return ask[None](ctx, c, "SetQuota", q)
 }
+func (c *Client) SetCapabilities(ctx context.Context, q Capabilities) (None, error) {
+	return ask[None](ctx, c, "SetCapabilities", q)
+}
 func (c *Client) AppPasswords(ctx context.Context, q Name) ([]AppPassword, error) {
 	return ask[[]AppPassword](ctx, c, "AppPasswords", q)
 }

@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -232,6 +234,28 @@ func (l *Local) SetQuota(ctx context.Context, q Quota) (None, error) {
 	if q.SendPerDay >= 0 {
 		a.SendPerDay = int(q.SendPerDay)
 	}
+	return None{}, l.Directory.UpdateAccount(ctx, a)
+}
+
+// SetCapabilities implements Service.
+func (l *Local) SetCapabilities(ctx context.Context, q Capabilities) (None, error) {
+	l.changing.Lock()
+	defer l.changing.Unlock()
+	a, err := l.account(ctx, q.Name)
+	if err != nil {
+		return None{}, err
+	}
+	off := map[string]bool{}
+	for _, name := range append(a.NoCaps, q.Off...) {
+		if name == "" || strings.ContainsFunc(name, unicode.IsSpace) {
+			return None{}, fmt.Errorf("capability %q is %w", name, ErrInvalid)
+		}
+		off[strings.ToUpper(name)] = true
+	}
+	for _, name := range q.On {
+		delete(off, strings.ToUpper(name))
+	}
+	a.NoCaps = slices.Sorted(maps.Keys(off))
 	return None{}, l.Directory.UpdateAccount(ctx, a)
 }
 

@@ -18,6 +18,7 @@ type Service interface {
 	DisableAccount(context.Context, Switch) (None, error)
 	RemoveAccount(context.Context, Name) (None, error)
 	SetQuota(context.Context, Quota) (None, error)
+	SetCapabilities(context.Context, Capabilities) (None, error)
 
 	AppPasswords(context.Context, Name) ([]AppPassword, error)
 	AddAppPassword(context.Context, AppPassword) (Secret, error)
@@ -78,7 +79,7 @@ type Account struct {
 	QuotaBytes    int64     `json:"quota_bytes"`
 	QuotaMessages int64     `json:"quota_messages"`
 	SendPerDay    int       `json:"send_per_day"`
-	NoCaps        []string  `json:"no_caps,omitempty"`
+	NoCaps        []string  `json:"capabilities_off,omitempty"`
 	Path          string    `json:"path"`
 }
 
@@ -107,6 +108,14 @@ type Quota struct {
 	Messages int64  `json:"messages"`
 	// What the account may send in a day; 0: as configured for all.
 	SendPerDay int64 `json:"send_per_day"`
+}
+
+// Capabilities switches IMAP capabilities off and on for an account: a broken client may work without one. A session
+// follows at its next login.
+type Capabilities struct {
+	Name string   `json:"name"`
+	Off  []string `json:"off,omitempty"`
+	On   []string `json:"on,omitempty"`
 }
 
 // AppPassword is a generated secret for one device.

@@ -118,6 +118,7 @@ func methods(s Service) map[string]method {
 		"DisableAccount":    typed(s.DisableAccount),
 		"RemoveAccount":     typed(s.RemoveAccount),
 		"SetQuota":          typed(s.SetQuota),
+		"SetCapabilities":   typed(s.SetCapabilities),
 		"AppPasswords":      typed(s.AppPasswords),
 		"AddAppPassword":    typed(s.AddAppPassword),
 		"RevokeAppPassword": typed(s.RevokeAppPassword),

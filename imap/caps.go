@@ -26,6 +26,11 @@ var loggedInCaps = []string{
 	"UTF8=ACCEPT", "UNAUTHENTICATE",
 }
 
+// Optional lists the capabilities that can be switched off for an account (Config.NoCaps).
+func Optional() []string {
+	return append([]string{"IMAP4rev2", "ENABLE", "ID", "IDLE", "COMPRESS=DEFLATE"}, loggedInCaps...)
+}
+
 // capabilities lists what this session may use now.
 func (s *session) capabilities() []string {
 	caps := slices.Clone(alwaysCaps)

@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"facteur/admin"
+	"facteur/imap"
 )
 
 func (c *cli) accountCommand() *cobra.Command {
@@ -20,7 +22,7 @@ func (c *cli) accountCommand() *cobra.Command {
 		c.accountSecret("password ADDRESS", "Set a new password and end the account's sessions", "new password for", admin.Service.SetPassword),
 		c.accountSwitch("disable", "Refuse logins and mail of an account, keep its mail", true),
 		c.accountSwitch("enable", "Undo disable", false),
-		c.accountRemove(), c.accountQuota())
+		c.accountRemove(), c.accountQuota(), c.accountCapabilities())
 }
 
 // accountSecret is a verb that gives an account its password.
@@ -86,8 +88,9 @@ func (c *cli) accountShow() *cobra.Command {
 		Use: "show ADDRESS", Short: "Show one account", Args: args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, a []string) error {
 			return ask(c, cmd, admin.Service.Account, admin.Name{Name: a[0]}, func(w io.Writer, account admin.Account) {
-				fmt.Fprintf(w, "account\t%s\nstate\t%s\ncreated\t%s\nmessages\t%d\nsize\t%s\nquota\t%s\nsends a day\t%s\nmail\t%s\n",
-					account.Name, state(account.Disabled), stamp(account.Created), account.Messages, humanSize(account.Bytes), humanQuota(account), humanSends(account), account.Path)
+				fmt.Fprintf(w, "account\t%s\nstate\t%s\ncreated\t%s\nmessages\t%d\nsize\t%s\nquota\t%s\nsends a day\t%s\ncapabilities off\t%s\nmail\t%s\n",
+					account.Name, state(account.Disabled), stamp(account.Created), account.Messages, humanSize(account.Bytes), humanQuota(account), humanSends(account),
+					humanCapabilities(account), account.Path)
 			})
 		},
 	}
@@ -151,6 +154,40 @@ func (c *cli) accountQuota() *cobra.Command {
 	cmd.Flags().Int64Var(&messages, "messages", -1, "`number` of messages; 0: no limit")
 	cmd.Flags().Int64Var(&sends, "send-per-day", -1, "`number` of messages; 0: as configured for all")
 	return cmd
+}
+
+func (c *cli) accountCapabilities() *cobra.Command {
+	var off, on []string
+	cmd := &cobra.Command{
+		Use: "capabilities ADDRESS", Short: "Switch IMAP capabilities off for an account whose mail program trips over them", Args: args(cobra.ExactArgs(1)),
+		Long: "Switches IMAP capabilities off for an account whose mail program trips over them, and on again. Without flags\n" +
+			"it lists those that are off. A session that is under way follows at its next login.\n\n" +
+			"Capabilities: " + strings.Join(imap.Optional(), " "),
+		RunE: func(cmd *cobra.Command, a []string) error {
+			if off == nil && on == nil {
+				return ask(c, cmd, admin.Service.Account, admin.Name{Name: a[0]}, func(w io.Writer, account admin.Account) {
+					fmt.Fprintf(w, "capabilities off\t%s\n", humanCapabilities(account))
+				})
+			}
+			for _, name := range off {
+				if !slices.ContainsFunc(imap.Optional(), func(known string) bool { return strings.EqualFold(known, name) }) {
+					return usage("--off: there is no capability %q that can be switched off; see facteur account capabilities --help", name)
+				}
+			}
+			return change(c, cmd, admin.Service.SetCapabilities, admin.Capabilities{Name: a[0], Off: off, On: on},
+				"capabilities of %s changed, from the next login on", a[0])
+		},
+	}
+	cmd.Flags().StringSliceVar(&off, "off", nil, "`capabilities` to hide, such as NOTIFY,COMPRESS=DEFLATE")
+	cmd.Flags().StringSliceVar(&on, "on", nil, "`capabilities` to show again")
+	return cmd
+}
+
+func humanCapabilities(a admin.Account) string {
+	if len(a.NoCaps) == 0 {
+		return "-"
+	}
+	return strings.Join(a.NoCaps, " ")
 }
 
 func (c *cli) appPasswordCommand() *cobra.Command {

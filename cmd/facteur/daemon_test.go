@@ -378,6 +378,37 @@ func TestCatchAllIsSetWhileRunning(t *testing.T) {
 	}
 }
 
+// What is switched off for an account is not shown to its clients from the next login on, and comes back.
+func TestCapabilitiesAreSwitchedOffWhileRunning(t *testing.T) {
+	d := startDaemon(t, elsewhere)
+	shown := func() string {
+		t.Helper()
+		c := d.IMAP("ann@example.org")
+		caps, err := c.Capability().Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(caps.Has("NOTIFY"), caps.Has("COMPRESS=DEFLATE"), caps.Has("QUOTA"))
+	}
+	for _, step := range []struct{ change, off, shown string }{
+		{"", "capabilities off  -\n", "true true true"},
+		{"--off notify,COMPRESS=DEFLATE", "capabilities off  COMPRESS=DEFLATE NOTIFY\n", "false false true"},
+		{"--off QUOTA --on NOTIFY", "capabilities off  COMPRESS=DEFLATE QUOTA\n", "true false false"},
+		{"--on compress=deflate,quota", "capabilities off  -\n", "true true true"},
+	} {
+		if step.change != "" {
+			facteur(t, exitOK, append([]string{"--data", d.dir, "account", "capabilities", "ann@example.org"}, strings.Fields(step.change)...)...)
+		}
+		if out := facteur(t, exitOK, "--data", d.dir, "account", "capabilities", "ann@example.org"); out != step.off {
+			t.Errorf("%s: %q", step.change, out)
+		}
+		if got := shown(); got != step.shown {
+			t.Errorf("%s: NOTIFY, COMPRESS and QUOTA shown: %s, want %s", step.change, got, step.shown)
+		}
+	}
+	facteur(t, exitNotFound, "--data", d.dir, "account", "capabilities", "nobody@example.org", "--off", "NOTIFY")
+}
+
 func TestSendShowsTheDialogue(t *testing.T) {
 	d := startDaemon(t, elsewhere)
 	out := facteur(t, exitOK, "send", "--server", d.Addr(serviceMX).String(), "--from", "carol@elsewhere.test", "--to", "ann@example.org", "--trace")

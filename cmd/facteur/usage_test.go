@@ -54,6 +54,8 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"account add bob -c " + good, exitUsage, `"bob" is not valid: address has no @`},
 		{"account quota ann@example.org --messages many -c " + good, exitUsage, `invalid argument "many" for "--messages" flag; see`},
 		{"account quota ann@example.org --messages -5 -c " + good, exitUsage, "a limit is not below 0"},
+		{"account capabilities ann@example.org --off NOTIFI -c " + good, exitUsage, `--off: there is no capability "NOTIFI" that can be switched off`},
+		{"account capabilities ann@example.org --off IMAP4rev1 -c " + good, exitUsage, `no capability "IMAP4rev1"`},
 		{"alias add a@example.org bob -c " + good, exitUsage, `target "bob" is not valid: address has no @`},
 		{"alias add a@example.org A@example.org -c " + good, exitUsage, "alias a@example.org leads to itself"},
 		{"domain add 127.0.0.1 -c " + good, exitUsage, `"127.0.0.1" is not a domain name`},
