@@ -313,3 +313,52 @@ func TestLargeChangesAndAnotherProgramAtOnce(t *testing.T) {
 	}
 	mustAgree(t, a)
 }
+
+// Without inotify, what another program did while we changed the folder ourselves passed for known: nobody looked until the next time that
+// it did something.
+func TestOtherProgramsWithoutInotify(t *testing.T) {
+	t.Parallel()
+	s := testStore(t, fastDir(t))
+	s.openFS = openMeddling
+	s.cfg.FullText = false
+	t.Cleanup(func() { s.Close() })
+	a := testAccount(t, s)
+	m := box(t, a, "INBOX")
+	deliver(t, a, text(1))
+	runStore(t, s)
+	heard(t, m, "first")
+	dir, err := os.Open(a.path) // reading it is an error
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := unix.Dup3(int(dir.Fd()), s.notify.Load().fd, unix.O_CLOEXEC); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(a.path, "cur", "wakes:2,"), nil, 0o600); err != nil { // should poll(2) still wait
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(10 * time.Second); s.notify.Load() != nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("inotify goes on: this shows nothing")
+		}
+	}
+	m = box(t, a, "INBOX")
+	n := m.Snapshot().Len()
+	put(t, filepath.Join(a.path, "tmp", "foreign"), text(7))
+	disk := a.fs.(*meddlingFS)
+	disk.meddle = func() {
+		if err := mv(a, "tmp/foreign", "cur/foreign:2,"); err != nil {
+			t.Error(err)
+		}
+	}
+	disk.renames.Store(1)
+	if _, err := m.Store(t.Context(), []UID{1}, FlagsAdd, Flags{System: Flagged}, nil); err != nil {
+		t.Fatal(err)
+	}
+	w := a.Watch()
+	defer w.Close()
+	until(t, w, "a file added during a STORE", func() bool { return m.Snapshot().Len() == n+1 })
+	listened(t, m)
+	mustAgree(t, a)
+}

@@ -47,8 +47,8 @@
 // modified UTF-7, or one that is a symbolic link. A message with bare LFs is turned into CRLF in memory. Keywords that
 // Dovecot keeps in dovecot-keywords are not read: letters without a name are dropped
 // when the file gets its name here. The date of SAVEDATE is the delivery's again after the
-// index was lost. Where another program changes a folder in the same tick of the kernel's
-// clock as we do, and Run isn't running, that is only seen at the next change.
+// index was lost. Where another program changes a folder while we do, and Run isn't running, that is only seen
+// at the next change.
 //
 // RFC 3501 and 9051 (UIDs, flags), 7162 (ModSeq), 8474 (object IDs), 8514 (SAVEDATE),
 // 9208 (quota), 5464 (METADATA), 6154 (special use).

@@ -377,7 +377,8 @@ func (m *Mailbox) learn(f Flags) error {
 	return nil
 }
 
-// touched notes the times of the folder after a change of our own. The lock is held.
+// touched notes the times of the folder after a change of our own. Where another program changed it, too, inotify tells; where there is none
+// Run looks. The lock is held.
 func (m *Mailbox) touched() {
 	times, err := maildir.StatTimes(m.a.fs, m.place.Load().folder)
 	if err != nil || m.unfinished {
@@ -385,6 +386,9 @@ func (m *Mailbox) touched() {
 	}
 	n := m.snap.Load().next()
 	n.times = times
+	if n.deaf.IsZero() && m.a.s.running.Load() && m.a.s.notify.Load() == nil {
+		n.deaf = time.Now()
+	}
 	m.snap.Store(n)
 	m.a.s.changed.Store(time.Now().UnixNano())
 }

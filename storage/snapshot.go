@@ -28,7 +28,7 @@ type Snapshot struct {
 	// The folder was looked through since the table was read. Not before may the index be told of it: UIDNext
 	// is above files that the table doesn't know yet, and they would pass for expunged ones.
 	looked bool
-	// Since then other programs may have changed names in the folder without our hearing of it (Mailbox.calm), and its times
+	// Since then other programs may have changed names in the folder without our hearing of it (Mailbox.calm, touched), and its times
 	// are not to be trusted. Zero after a look by Run.
 	deaf time.Time
 }
