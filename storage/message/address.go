@@ -217,7 +217,7 @@ func (p *addressParser) route() string {
 		if c := p.peek(); c == ',' {
 			comma = out.Len() > 0
 		} else {
-			if comma {
+			if comma || c == '@' && out.Len() > 0 {
 				out.WriteByte(',')
 			}
 			out.WriteByte(c)
@@ -248,18 +248,12 @@ func (p *addressParser) local() string {
 	return out.String()
 }
 
-// domain reads a dot-atom or a domain literal, blanks around the dots and quoted pairs in the literal allowed
-// (RFC 5322 4.4).
+// domain reads a dot-atom or a domain literal, blanks around the dots allowed.
 func (p *addressParser) domain() string {
 	p.cfws()
 	if p.peek() == '[' {
 		start := p.i
-		for !p.end() && p.peek() != ']' && p.peek() != ',' && p.peek() != '>' {
-			if p.i++; p.s[p.i-1] == '\\' && !p.end() {
-				p.i++
-			}
-		}
-		p.skip(']')
+		p.i += literalLength(p.s[start:])
 		return p.s[start:p.i]
 	}
 	var out strings.Builder
@@ -273,4 +267,23 @@ func (p *addressParser) domain() string {
 			return out.String()
 		}
 	}
+}
+
+// literalLength is the length of the domain literal that s begins with (RFC 5322 3.4.1, with the quoted pairs of 4.4). One
+// that isn't closed ends where the address does.
+func literalLength(s string) int {
+	open := len(s)
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case ']':
+			return i + 1
+		case '[':
+			return min(open, i)
+		case '\\':
+			i++
+		case ',', '>':
+			open = min(open, i)
+		}
+	}
+	return open
 }

@@ -1,7 +1,5 @@
 package message
 
-import "strings"
-
 // parseContentType reads a Content-Type's value. An empty type means that it can't be
 // read and the default holds (RFC 2045 5.2).
 func parseContentType(s string) (typ, subtype string, params []Param) {
@@ -40,7 +38,7 @@ func parseEncoding(s string) string {
 	if l.cfws(); !l.end() && l.peek() != ';' {
 		return ""
 	}
-	return strings.ToLower(token)
+	return lowerString(token)
 }
 
 // parseLanguage reads the tags of a Content-Language (RFC 3282).

@@ -33,7 +33,7 @@ func (p *structureParser) take(f Field) string {
 }
 
 // contentField reads a field of RFC 2045, 1864, 2183, 3282 or 2557. Of fields that
-// come twice the first counts, but of dispositions the last that says something, as Dovecot has it.
+// come twice the first counts, but of dispositions the last up to one with parameters, as Dovecot has it.
 func (p *structureParser) contentField(part *Part, name string, f Field) {
 	switch name {
 	case "content-type":
@@ -45,6 +45,9 @@ func (p *structureParser) contentField(part *Part, name string, f Field) {
 			part.Encoding = parseEncoding(p.take(f))
 		}
 	case "content-disposition":
+		if len(part.DispParams) > 0 {
+			break
+		}
 		if disposition, params := parseDisposition(p.take(f)); disposition != "" {
 			part.Disposition, part.DispParams = disposition, params
 		}

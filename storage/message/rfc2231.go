@@ -10,7 +10,7 @@ import (
 // joinContinuations puts together the values of parameters that were split up (RFC
 // 2231 3), "name*0" and "name*1*". The name ends with "*" when one of the pieces was
 // encoded. Where a piece is missing all stay as they are. As with Dovecot, parameters in
-// RFC 2231's form come after the others, by name.
+// RFC 2231's form come after the others, by name as written.
 func joinContinuations(params []Param) []Param {
 	extended := func(p Param) bool { return strings.IndexByte(p.Name, '*') > 0 }
 	if !slices.ContainsFunc(params, extended) {
@@ -28,13 +28,18 @@ func joinContinuations(params []Param) []Param {
 	slices.SortStableFunc(pieces, func(a, b piece) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.index, b.index))
 	})
+	var groups [][]piece
 	for len(pieces) > 0 {
 		n := 1
 		for n < len(pieces) && pieces[n].key == pieces[0].key {
 			n++
 		}
-		out = append(out, join(pieces[:n])...)
+		groups = append(groups, pieces[:n])
 		pieces = pieces[n:]
+	}
+	slices.SortStableFunc(groups, func(a, b []piece) int { return cmp.Compare(a[0].base, b[0].base) })
+	for _, group := range groups {
+		out = append(out, join(group)...)
 	}
 	return out
 }

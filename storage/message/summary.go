@@ -112,6 +112,15 @@ func asciiEqualFold(s, t string) bool {
 	return true
 }
 
+// lowerString leaves octets that are not ASCII as they are, which strings.ToLower doesn't when they are no UTF-8.
+func lowerString(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		b[i] = lowerASCII(c)
+	}
+	return string(b)
+}
+
 func lowerASCII(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'
