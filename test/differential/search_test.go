@@ -15,7 +15,7 @@ var searches = []string{
 	"SENTBEFORE 1-Jan-2026", "SENTSINCE 1-Jun-2026", "SENTON 21-Nov-2026", "SENTON 3-Feb-2026", "NOT SUBJECT test", "OR SUBJECT test FROM alice", "OR (SUBJECT test TO bob) NOT FROM alice",
 	"CHARSET UTF-8 SUBJECT {4+}\r\nGr\xc3\xbc", "CHARSET UTF-8 BODY {3+}\r\n\xc3\xbc ", "CHARSET UTF-8 TEXT {5+}\r\ncaf\xc3\xa9", "CHARSET ISO-8859-1 SUBJECT {3+}\r\nGr\xfc", "CHARSET X-UNKNOWN SUBJECT x",
 	"CHARSET US-ASCII SUBJECT test", "1:10 SUBJECT e", "UID 5:7", "900000:* ALL", "*:900000", "*", "900000", "300:900000", "NOT 900000:*", "UID 900000:*", "UID 900000", "2,4,900000", "UNSEEN UNDELETED", "KEYWORD $Nothing",
-	"UNKEYWORD $Nothing SUBJECT test", "BODY \"  \"", "SUBJECT \"one two\"", "SUBJECT \"two lines\"", "SUBJECT \"at tabs and blanks\"", "TEXT \"note:no\"", "TEXT \"no blank behind\"", "HEADER X-Note \"blank behind\"", "BODY diagnostic", "NEW", "OLD", "RECENT", "SEEN", "BEFORE 1-Jan-2026", "SINCE 1-Jan-2026", "ON 1-Jan-2026", "LARGER 0 SMALLER 100000",
+	"UNKEYWORD $Nothing SUBJECT test", "BODY \"  \"", "SUBJECT \"one two\"", "SUBJECT \"two lines\"", "SUBJECT \"at tabs and blanks\"", "TEXT \"note:no\"", "TEXT \"no blank behind\"", "HEADER X-Note \"blank behind\"", "BODY diagnostic", "BODY fish", "TEXT WhoWouldSearchForThat", "HEADER DKIM-Signature WhoWouldSearchForThat", "NEW", "OLD", "RECENT", "SEEN", "BEFORE 1-Jan-2026", "SINCE 1-Jan-2026", "ON 1-Jan-2026", "LARGER 0 SMALLER 100000",
 	"RETURN () ALL", "RETURN (MIN MAX COUNT) SUBJECT test", "RETURN (ALL) SUBJECT test", "RETURN (MIN) SUBJECT nowhere", "RETURN (COUNT) SUBJECT nowhere", "RETURN (SAVE) SUBJECT test", "$", "NOT $",
 	"SUBJECT", "LARGER x", "BEFORE 99-Jan-2020", "(SUBJECT test", "NOT", "OR ALL", "NOSUCHKEY",
 }

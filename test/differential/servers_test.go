@@ -1,7 +1,8 @@
 // Package differential compares our IMAP answers with those of Debian's Dovecot: each item of FETCH and
 // what SEARCH, SORT and THREAD find over a corpus of messages, and the responses to testdata/*.imap,
 // command by command. A difference fails the test unless testdata/differences.txt explains it by an RFC,
-// and so does an explanation that nothing needs.
+// and so does an explanation that nothing needs. Random messages, new ones for each -seed, look for differences
+// that nobody thought of; what they find becomes a message of the corpus.
 //
 // Each server chooses some things freely, and they aren't compared: the order of items in a FETCH response,
 // texts for people, UIDVALIDITY, response codes that are hints, \Recent on single messages.
@@ -58,6 +59,7 @@ mail_gid = mail
 first_valid_uid = 1
 disable_plaintext_auth = no
 ssl = no
+mail_fsync = never
 passdb {
   driver = static
   args = password=facteur
