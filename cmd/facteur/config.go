@@ -175,6 +175,12 @@ type Route struct {
 	User     string `toml:"user"`
 	Password string `toml:"password_file"`
 	TLS      string `toml:"tls"` // starttls (the default with a user), implicit, opportunistic
+
+	// Instead of the queue's; zero: the queue's.
+	First  Duration `toml:"first_retry"`
+	Max    Duration `toml:"max_retry"`
+	Delay  Duration `toml:"delay_notice"`
+	GiveUp Duration `toml:"give_up"`
 }
 
 // DefaultConfig is what holds for every key that facteur.toml leaves out.
@@ -377,6 +383,12 @@ func (c *Config) check() error {
 	for i, r := range c.Routes {
 		if err := r.check(); err != nil {
 			fault("route number %d: %w", i+1, err)
+		}
+		for _, err := range checkNumbers(reflect.ValueOf(r), "") {
+			fault("route number %d: %w", i+1, err)
+		}
+		if first, most := cmp.Or(r.First, c.Queue.First), cmp.Or(r.Max, c.Queue.Max); (r.First != 0 || r.Max != 0) && first > most {
+			fault("route number %d: first_retry %s is longer than max_retry %s", i+1, first, most)
 		}
 	}
 	return errors.Join(errs...)

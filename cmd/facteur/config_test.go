@@ -7,7 +7,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"facteur/mta/queue"
+	"facteur/mta/remote"
 	"facteur/pop3"
 )
 
@@ -154,6 +157,9 @@ func TestConfigErrors(t *testing.T) {
 		{"list that is no name", host + "[mx]\nblock_lists = [\"https://zen.example\"]", `mx: the DNS list "https://zen.example" is not a domain name`},
 		{"route of no domain", host + "[[route]]\ndomain = \"a b\"\nhost = \"a.example:25\"", `route number 1: domain "a b" is neither a domain name nor "*"`},
 		{"two sources", host + "[queue]\nsource = [\"192.0.2.1\", \"192.0.2.2\"]", "queue.source names two addresses of one kind"},
+		{"retry order of a route", host + "[[route]]\ndomain = \"*\"\nhost = \"h.example:25\"\nfirst_retry = \"5h\"", "route number 1: first_retry 5h0m0s is longer than max_retry 4h0m0s"},
+		{"retry order of a route and the queue", host + "[[route]]\ndomain = \"*\"\nhost = \"h.example:25\"\nmax_retry = \"1m\"", "route number 1: first_retry 5m0s is longer than max_retry 1m0s"},
+		{"a route's time without a unit", host + "[[route]]\ndomain = \"*\"\nhost = \"h.example:25\"\ngive_up = 5", `route number 1: give_up is not a time such as "90s"`},
 		{"retry order", host + "[queue]\nfirst_retry = \"5h\"", "queue.first_retry 5h0m0s is longer than queue.max_retry 4h0m0s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -186,6 +192,14 @@ func TestConfigKeys(t *testing.T) {
 		if !slices.Contains(keys, want) {
 			t.Errorf("%s is not among %q", want, keys)
 		}
+	}
+}
+
+// A route's times reach the queue; what it doesn't say is the queue's.
+func TestRouteTimes(t *testing.T) {
+	routes, err := smarthosts([]Route{{Domain: "*", Host: "h.example:25", TLS: "opportunistic", GiveUp: Duration(24 * time.Hour)}}, remote.New(remote.Config{}))
+	if want := (queue.Schedule{GiveUp: 24 * time.Hour}); err != nil || routes["*"].Schedule != want {
+		t.Errorf("got %+v, %v", routes["*"].Schedule, err)
 	}
 }
 

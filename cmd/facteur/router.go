@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"facteur/auth"
 	"facteur/auth/sender"
@@ -102,7 +103,9 @@ func smarthosts(routes []Route, s *remote.Sender) (map[string]queue.Route, error
 				return nil, fmt.Errorf("route %s: %w", r.Domain, err)
 			}
 		}
-		list[domain] = queue.Route{Transport: s.Smarthost(cfg), Key: r.Host}
+		list[domain] = queue.Route{Transport: s.Smarthost(cfg), Key: r.Host, Schedule: queue.Schedule{
+			First: time.Duration(r.First), Max: time.Duration(r.Max), Delay: time.Duration(r.Delay), GiveUp: time.Duration(r.GiveUp),
+		}}
 	}
 	return list, nil
 }

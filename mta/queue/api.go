@@ -26,7 +26,8 @@ type Transport interface {
 // Route is where mail for a domain goes.
 type Route struct {
 	Transport Transport
-	Key       string // recipients with equal keys share transactions and a lane: the domain, or the smarthost
+	Key       string   // recipients with equal keys share transactions and a lane: the domain, or the smarthost
+	Schedule  Schedule // its zero fields are the Config's
 }
 
 // Config of a Queue. Hostname, Postmaster and Route have to be set.

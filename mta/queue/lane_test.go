@@ -58,6 +58,37 @@ func TestLaneLearns(t *testing.T) {
 	}
 }
 
+func TestRouteOverridesSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &peer{answer: failWith(451, [3]int{4, 2, 0}, "later")}
+		cfg := testConfig(t, nil)
+		cfg.Route = func(domain string) Route {
+			r := Route{Transport: p, Key: domain}
+			if domain == "x.test" {
+				r.Schedule = Schedule{First: time.Minute, GiveUp: 10 * time.Minute}
+			}
+			return r
+		}
+		q := open(t, t.TempDir(), cfg)
+		defer running(t, q)()
+		add(t, q, newMail("", "b@x.test"))
+		add(t, q, newMail("", "b@y.test"))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		tries := map[string][]time.Time{}
+		for _, call := range p.seen() {
+			tries[call.to[0]] = append(tries[call.to[0]], call.at)
+		}
+		x, y := tries["b@x.test"], tries["b@y.test"]
+		if n := len(x); n < 4 || x[n-1].Sub(x[0]) < 10*time.Minute || x[n-1].Sub(x[0]) > 11*time.Minute {
+			t.Errorf("with a schedule of its own: %d tries, the last after %v", n, x[n-1].Sub(x[0]))
+		}
+		if len(y) < 2 || y[1].Sub(y[0]) < 4*time.Minute {
+			t.Errorf("without: %v", y)
+		}
+	})
+}
+
 func TestRoutesOfTodayCountNotThoseOfTheDayBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()

@@ -157,7 +157,7 @@ func (q *Queue) logResults(j *job, v *verdict) {
 // is put off, until the message's time is over.
 func (q *Queue) unreadable(ctx context.Context, j *job, err error) {
 	now := q.cfg.Now()
-	if j.msg == nil || !errors.Is(err, errLost) && !q.cfg.Schedule.expired(j.msg, now) {
+	if j.msg == nil || !errors.Is(err, errLost) && !q.scheduleOf(j).expired(j.msg, now) {
 		q.cfg.Log.Error("queued message not readable, left for later", "id", j.id, "job", j.num, "error", err)
 		q.postpone(ctx, j)
 		return

@@ -63,7 +63,7 @@ type verdict struct {
 // judge turns results into fates, decides about another try, and writes the DSN.
 func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdict {
 	now := q.cfg.Now()
-	schedule := q.cfg.Schedule
+	schedule := q.scheduleOf(j)
 	v := &verdict{j: j, now: now, tries: j.attempts + 1, warned: j.warned, spooled: j.lost || j.msg.Body.Path() != ""}
 	expired, late := schedule.expired(j.msg, now), schedule.late(j.msg, now)
 	for _, r := range results {
@@ -87,6 +87,9 @@ func (q *Queue) judge(ctx context.Context, j *job, results []mta.Result) *verdic
 	q.notify(ctx, v, late && !j.warned && ctx.Err() == nil, since(j.msg).Add(schedule.GiveUp))
 	return v
 }
+
+// scheduleOf is the schedule of a job's destination.
+func (q *Queue) scheduleOf(j *job) Schedule { return q.route(j.to[0]).Schedule.or(q.cfg.Schedule) }
 
 func fateOf(r mta.Result) Fate {
 	f := Fate{To: r.To.Address.String(), Remote: r.RemoteMTA, Peer: r.Peer, TLS: r.TLS, recipient: r.To, reply: r.Err}
