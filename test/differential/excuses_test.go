@@ -31,6 +31,7 @@ var excuses = []excuse{
 	{"", "175-boundary", func(a asked) bool {
 		return oddBoundary.Match(a.text) || !strict(a.text) && mentions(a.text, "boundary")
 	}},
+	{"", "189-boundary", func(a asked) bool { return encodedBoundary.Match(a.text) }},
 	{"", "183-boundary", func(a asked) bool { return blankBoundary.Match(a.text) }},
 	{"BODYSTRUCTURE", "176-parameters", func(a asked) bool { return flat(a.ours) && flat(a.theirs) && !strict(a.text) }},
 	{"BODYSTRUCTURE", "176-parameters", func(a asked) bool { return a.ours == "NIL" && strings.HasPrefix(a.theirs, `("" `) }},
@@ -74,7 +75,9 @@ var excuses = []excuse{
 	{"SEARCH", "184-two", func(a asked) bool { return twoTypes.Match(a.text) }},
 	{"SEARCH", "176-parameters", func(a asked) bool { return !strict(a.text) }},
 	{"SEARCH TEXT", "188-signature", func(a asked) bool { return signatures.Match(a.text) }},
-	{"SEARCH", "026-", func(a asked) bool { return strings.Contains(a.item, "=?") || otherCharset.Match(a.text) }},
+	{"SEARCH", "026-", func(a asked) bool {
+		return strings.Contains(a.item, "=?") || brokenWord.Match(a.text) || otherCharset.Match(a.text)
+	}},
 	{"SEARCH", "gen-address-19", func(a asked) bool { return strings.ContainsAny(a.item, `"\()`) }},
 	{"SEARCH SENT", "182-dates", func(a asked) bool { return !plainDate(a.text) }},
 
@@ -152,24 +155,26 @@ func (v value) isEnvelope() bool {
 }
 
 var (
-	typeField     = field("content-type")
-	disposition   = field("content-disposition")
-	dateField     = field("date")
-	oddLanguage   = regexp.MustCompile(`(?i)\ncontent-language[ \t]*:(.|\r\n[ \t])*([^\sa-z0-9,-]|[a-z] +[a-z])`)
-	oddBoundary   = regexp.MustCompile(`(?i)boundary\s*=\s*(""|;|\r|$|"?[^\s"]{71,})`)
-	mixedSections = regexp.MustCompile(`(?i)\*[0-9]+\*\s*=`)
-	blankBoundary = regexp.MustCompile(`(?i)boundary\s*=\s*"[^"]*[ \t]"`)
-	emptyField    = regexp.MustCompile(`(?im)^content-(id|description|md5|location)[ \t]*:\s*$`)
-	version       = regexp.MustCompile(`(?im)^mime-version[ \t]*:.*1\.0`)
-	twoEncodings  = twice("content-transfer-encoding")
-	twoTypes      = twice("content-type")
-	signatures    = regexp.MustCompile(`(?im)^(dkim-signature|x-google-dkim-signature|arc-seal|arc-message-signature|autocrypt)[ \t]*:`)
-	marks         = regexp.MustCompile(`SYNTAX_ERROR|INVALID_ROUTE|MISSING_`)
-	quotedBlanks  = regexp.MustCompile(`"[ \t]*"|"[ \t]|[ \t]"`)
-	bareCR        = regexp.MustCompile(`\r([^\n]|$)`)
-	otherCharset  = regexp.MustCompile(`(?i)charset\*?="?(utf-8'')?(hz|iso-2022|utf-7|utf-16|gb)`)
-	repeats       = twice("(?:subject|from|to|cc|date)")
-	plain         = regexp.MustCompile(`(?i)^\s*((mon|tue|wed|thu|fri|sat|sun)\s*,\s*)?[0-9]{1,2}\s+(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\s+([0-9]{4}|[0-9]{2})\s+` +
+	typeField       = field("content-type")
+	disposition     = field("content-disposition")
+	dateField       = field("date")
+	oddLanguage     = regexp.MustCompile(`(?i)\ncontent-language[ \t]*:(.|\r\n[ \t])*([^\sa-z0-9,-]|[a-z] +[a-z])`)
+	oddBoundary     = regexp.MustCompile(`(?i)boundary\s*=\s*(""|;|\r|$|"?[^\s"]{71,})`)
+	mixedSections   = regexp.MustCompile(`(?i)\*[0-9]+\*\s*=`)
+	blankBoundary   = regexp.MustCompile(`(?i)boundary\s*=\s*"[^"]*[ \t]"`)
+	encodedBoundary = regexp.MustCompile(`(?i)boundary\*([0-9]+\*)?\s*=`)
+	brokenWord      = regexp.MustCompile(`=\?[^?\s]*\?[^?]*\?[^?\s]*(\?[^=]|[^\x21-\x7e])`)
+	emptyField      = regexp.MustCompile(`(?im)^content-(id|description|md5|location)[ \t]*:\s*$`)
+	version         = regexp.MustCompile(`(?im)^mime-version[ \t]*:.*1\.0`)
+	twoEncodings    = twice("content-transfer-encoding")
+	twoTypes        = twice("content-type")
+	signatures      = regexp.MustCompile(`(?im)^(dkim-signature|x-google-dkim-signature|arc-seal|arc-message-signature|autocrypt)[ \t]*:`)
+	marks           = regexp.MustCompile(`SYNTAX_ERROR|INVALID_ROUTE|MISSING_`)
+	quotedBlanks    = regexp.MustCompile(`"[ \t]*"|"[ \t]|[ \t]"`)
+	bareCR          = regexp.MustCompile(`\r([^\n]|$)`)
+	otherCharset    = regexp.MustCompile(`(?i)charset\*?="?(utf-8'')?(hz|iso-2022|utf-7|utf-16|gb)`)
+	repeats         = twice("(?:subject|from|to|cc|date)")
+	plain           = regexp.MustCompile(`(?i)^\s*((mon|tue|wed|thu|fri|sat|sun)\s*,\s*)?[0-9]{1,2}\s+(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)\s+([0-9]{4}|[0-9]{2})\s+` +
 		`[0-9][0-9]:[0-9][0-9](:[0-9][0-9])?\s+([+-][0-9]{4}|GMT|UT|[ECMP][SD]T)\s*(\([^()]*\))?\s*$`)
 )
 

@@ -39,6 +39,9 @@ func parseValue(s string) (v value, rest string) {
 // flat: it is a string, NIL, or a list of strings.
 func flat(s string) bool {
 	v, _ := parseValue(s)
+	if len(v.list) == 0 {
+		return s == "NIL" || s[0] == '"'
+	}
 	for _, child := range v.list {
 		if child.text[0] != '"' {
 			return false
