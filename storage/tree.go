@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"facteur/storage/maildir"
 )
@@ -107,8 +108,9 @@ func (a *Account) readTree() error {
 	}
 	a.listed()
 	a.rootTime = st.ModTime().UnixNano()
-	if passed {
-		a.rootTime = 0 // a chown of the folder doesn't show in it: look again
+	// A chown of a folder doesn't show in that time, nor what another program does within the same tick: look again.
+	if age := time.Since(st.ModTime()); passed || age.Abs() < clockStep {
+		a.rootTime = 0
 	}
 	return nil
 }

@@ -302,3 +302,25 @@ func TestFolderRestoredFromACopyKeepsItsUIDs(t *testing.T) {
 	}
 	mustAgree(t, a)
 }
+
+// Two folders that another program made in one tick of the kernel's clock, the second after we had looked: it was not seen until the next.
+func TestFolderMadeInTheTickOfALook(t *testing.T) {
+	a := newAccount(t)
+	for _, name := range []string{"First", "Second"} {
+		at, err := os.Stat(a.path)
+		for _, sub := range []string{"cur", "new", "tmp"} {
+			err = errors.Join(err, os.MkdirAll(filepath.Join(a.path, "."+name, sub), 0o700))
+		}
+		if name == "Second" {
+			err = errors.Join(err, os.Chtimes(a.path, at.ModTime(), at.ModTime()))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // the first look writes the account's text file, which shows in the folder
+			if _, err := a.Mailbox(t.Context(), name); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
