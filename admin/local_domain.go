@@ -160,6 +160,9 @@ func (l *Local) AddAlias(ctx context.Context, q Alias) (None, error) {
 	if err != nil {
 		return None{}, err
 	}
+	if domain, all := strings.CutPrefix(address, "*@"); all { // a name like any other to SMTP, but nobody means that
+		return None{}, fmt.Errorf("%w: * stands for no name here; \"facteur domain catch-all %s ADDRESS\" leads all unknown ones to ADDRESS", ErrInvalid, domain)
+	}
 	a := auth.Alias{Address: address}
 	for _, t := range q.Targets {
 		target, err := message.ParseAddrSpec(t)

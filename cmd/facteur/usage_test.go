@@ -57,6 +57,7 @@ func TestSlipsAreAnsweredInOneLine(t *testing.T) {
 		{"account capabilities ann@example.org --off NOTIFI -c " + good, exitUsage, `--off: there is no capability "NOTIFI" that can be switched off`},
 		{"account capabilities ann@example.org --off IMAP4rev1 -c " + good, exitUsage, `no capability "IMAP4rev1"`},
 		{"alias add a@example.org bob -c " + good, exitUsage, `target "bob" is not valid: address has no @`},
+		{"alias add *@example.org ann@example.org -c " + good, exitUsage, `"facteur domain catch-all example.org ADDRESS" leads all unknown ones`},
 		{"alias add a@example.org A@example.org -c " + good, exitUsage, "alias a@example.org leads to itself"},
 		{"domain add 127.0.0.1 -c " + good, exitUsage, `"127.0.0.1" is not a domain name`},
 		{"domain add localhost -c " + good, exitUsage, `"localhost" is not a full domain name such as example.org`},
