@@ -89,7 +89,10 @@ func comparePublished(ctx context.Context, r *dns.Resolver, records []admin.Reco
 			continue
 		}
 		for _, text := range p.Found {
-			list = append(list, reverseOf(ctx, r, text, rec.Name))
+			known := func(q published) bool { return q.Type == "PTR" && q.Name == text } // of another A record
+			if !slices.ContainsFunc(list, known) {
+				list = append(list, reverseOf(ctx, r, text, rec.Name))
+			}
 		}
 	}
 	return list

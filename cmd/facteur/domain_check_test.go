@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -50,6 +52,25 @@ func TestDomainCheckComparesDNSWithOurRecords(t *testing.T) {
 		})
 	}
 	facteur(t, exitNotFound, "--config", config, "domain", "check", "example.com")
+}
+
+// A server with two addresses had each of its reverse names compared, printed and counted twice.
+func TestReverseNamesAreComparedOnce(t *testing.T) {
+	const zone = "mail.example.org. IN A 192.0.2.4\nmail.example.org. IN A 192.0.2.5\n4.2.0.192.in-addr.arpa. IN PTR mail.example.org.\n"
+	r, err := dns.New(dns.Config{Servers: []netip.AddrPort{dns.TestServer(t, zone)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range comparePublished(t.Context(), r, []admin.Record{
+		{Name: "mail.example.org.", Type: "A", Data: "192.0.2.4"}, {Name: "mail.example.org.", Type: "A", Data: "192.0.2.5"},
+	}) {
+		got = append(got, fmt.Sprint(p.Type, " ", p.Name, " ", p.State))
+	}
+	want := []string{"A mail.example.org. ok", "PTR 192.0.2.4 ok", "PTR 192.0.2.5 missing", "A mail.example.org. ok"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
 }
 
 // Behind NAT nobody but the owner knows the public address.
