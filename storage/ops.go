@@ -24,20 +24,38 @@ func (o opPut) write(tx *sqlite.Tx, _ *Account) error {
 	return err
 }
 
-// opCopy copies details to another message, or moves them.
+// opCopy copies the details of n messages with UIDs in a row to others, or moves them.
 type opCopy struct {
-	from, to int64 // rows
+	from, to int64 // the first rows
+	n        int64
 	saved    int64
 	move     bool
 }
 
 func (o opCopy) write(tx *sqlite.Tx, _ *Account) error {
-	query := "INSERT OR REPLACE INTO detail (id, thread, saved, summary) SELECT ?, thread, ?, summary FROM detail WHERE id=?"
+	query := "INSERT OR REPLACE INTO detail (id, thread, saved, summary) SELECT id+?, thread, ?, summary FROM detail WHERE id BETWEEN ? AND ?"
 	if o.move {
-		query = "UPDATE OR REPLACE detail SET id=?, saved=? WHERE id=?"
+		query = "UPDATE OR REPLACE detail SET id=id+?, saved=? WHERE id BETWEEN ? AND ?"
 	}
-	_, err := tx.Exec(query, o.to, o.saved, o.from)
+	_, err := tx.Exec(query, o.to-o.from, o.saved, o.from, o.from+o.n-1)
 	return err
+}
+
+// maxRun bounds what SQLite copies aside to insert into the table that it reads.
+const maxRun = 256
+
+// pendCopies notes what was copied or moved, as runs: one statement for each.
+func (a *Account) pendCopies(from, to uint32, pairs []UIDPair, saved int64, move bool) {
+	var ops []op
+	for i := 0; i < len(pairs); {
+		j := i
+		for j+1 < len(pairs) && j+1-i < maxRun && pairs[j+1].From == pairs[j].From+1 && pairs[j+1].To == pairs[j].To+1 {
+			j++
+		}
+		ops = append(ops, opCopy{rowID(from, pairs[i].From), rowID(to, pairs[i].To), int64(j + 1 - i), saved, move})
+		i = j + 1
+	}
+	a.pend(ops...)
 }
 
 // opGone notes expunged UIDs, and removes their details.

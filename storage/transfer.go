@@ -260,16 +260,14 @@ func (m *Mailbox) bookTransfer(list []transit, to *Mailbox, move bool) []UIDPair
 	now := m.a.s.cfg.Now().Unix()
 	pairs := make([]UIDPair, len(list))
 	rows := make([]row, len(list))
-	ops := make([]op, len(list))
 	positions := make([]int, len(list))
 	for i, t := range list {
 		uid := s.uids[t.pos]
 		pairs[i] = UIDPair{uid, t.row.uid}
 		rows[i] = t.row
 		positions[i] = t.pos
-		ops[i] = opCopy{rowID(m.validity, uid), rowID(to.validity, t.row.uid), now, move}
 	}
-	m.a.pend(ops...)
+	m.a.pendCopies(m.validity, to.validity, pairs, now, move)
 	to.publish(to.base().with(rows))
 	if move {
 		m.forget(sortedInts(positions))
