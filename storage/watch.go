@@ -145,10 +145,10 @@ func (w *watcher) look(ctx context.Context, news []event) {
 	}
 }
 
-// lookMailbox asks of each name whether it is as the table has it: then we did that ourselves. It asks first without the lock, and again with it: a delivery that is being
-// synced is in the folder before it is in the table. An event that leaves what the table says
-// needs no look at the disk: that would make our own changes of thousands of flags wait
-// for the folder's lock in the kernel. What changes it again brings another event.
+// lookMailbox asks of each name whether it is as the table has it: then we did that ourselves. It asks first without
+// the lock, and again with it: a delivery that is being synced is in the folder before it is in the table. An event that
+// leaves what the table says needs no look at the disk: that would make our own changes of thousands of flags wait for
+// the folder's lock in the kernel. What changes it again brings another event.
 func (w *watcher) lookMailbox(ctx context.Context, m *Mailbox, sub maildir.Sub, names map[string]bool) {
 	maps.DeleteFunc(names, func(name string, there bool) bool { return m.agrees(sub, name, there) })
 	if len(names) == 0 {
