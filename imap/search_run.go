@@ -129,7 +129,7 @@ func (s *search) readOn(ctx context.Context, key *searchKey, open []int) ([]int,
 func (s *search) resolve(ctx context.Context, key *searchKey) error {
 	switch key.op {
 	case opSeqSet:
-		key.ranges = key.set.Resolve(uint32(len(s.uids)))
+		key.ranges = numbersOf(key.set, uint32(len(s.uids)))
 	case opUIDSet:
 		last := uint32(0)
 		if n := len(s.uids); n > 0 {
@@ -158,6 +158,20 @@ func (s *search) resolve(ctx context.Context, key *searchKey) error {
 	}
 	slices.SortStableFunc(key.keys, func(a, b searchKey) int { return cmp.Compare(a.cost(), b.cost()) })
 	return nil
+}
+
+// numbersOf resolves a set of message numbers. One side of a range that is beyond the last message
+// bounds nothing, but "900000:*" is beyond it altogether: unlike with UIDs (RFC 9051 9, uid-range)
+// it doesn't mean the last message.
+func numbersOf(set wire.Set, last uint32) wire.Ranges {
+	within := wire.Set{Saved: set.Saved}
+	for _, r := range set.Ranges {
+		if r.First > last && r.Last == 0 || r.Last > last && r.First == 0 {
+			continue
+		}
+		within.Ranges = append(within.Ranges, r)
+	}
+	return within.Resolve(last)
 }
 
 // cost is that of the most expensive key below.

@@ -174,11 +174,11 @@ var searchCases = []struct{ program, want string }{
 	{"ALL", "1 2 3 4 5"},
 	{"1:3", "1 2 3"},
 	{"2,4:*", "2 4 5"},
-	{"6:9", ""},  // out of range: nothing
-	{"9:6", ""},  // the same
-	{"9:*", "5"}, // 9:5, and so 5:9 (RFC 9051 9, seq-range)
-	{"*:9", "5"},
-	{"NOT 9:*", "1 2 3 4"},
+	{"6:9", ""}, // out of range: nothing
+	{"9:6", ""}, // the same
+	{"9:*", ""}, // and beyond the last message, unlike a UID
+	{"*:9", ""},
+	{"NOT 9:*", "1 2 3 4 5"},
 	{"4:9", "4 5"},
 	{"9:4", "4 5"},
 	{"UID *:99", "5"},
