@@ -156,11 +156,13 @@ const clockStep = 20 * time.Millisecond
 // the index is about to note.
 func (a *Account) waitForClock() {
 	var latest int64
+	a.flushMu.Lock() // Run may be flushing
 	for _, m := range a.allMailboxes() {
 		if s := m.snap.Load(); s != nil && s.looked && s != m.flushed {
 			latest = max(latest, s.times.Latest())
 		}
 	}
+	a.flushMu.Unlock()
 	if wait := clockStep - time.Since(time.Unix(0, latest)); wait >= 0 && wait <= clockStep {
 		time.Sleep(wait + time.Millisecond)
 	}
